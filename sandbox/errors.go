@@ -7,7 +7,7 @@ import (
 
 // The errors of a runner; test with errors.Is.
 var (
-	ErrAbsent  = errors.New("no such container or image") // it is not there
+	ErrAbsent  = errors.New("no such container or image")  // it is not there
 	ErrHost    = errors.New("the container engine failed") // try again; says nothing about the job
 	ErrInvalid = errors.New("refused")                     // the request is wrong and will stay so
 )

@@ -76,14 +76,17 @@ func invisible(r rune) bool {
 	return r >= 0xFE00 && r <= 0xFE0F || r >= 0xE0100 && r <= 0xE01EF // variation selectors
 }
 
-// Printable shows any bytes as one line of harmless text, at most 200 bytes.
+// Printable shows any bytes as one line of harmless ASCII, about 200 bytes at most.
+// What is printable already stays as it is, so it may be applied twice.
 func Printable(s string) string {
-	q := strconv.QuoteToASCII(s)
-	q = q[1 : len(q)-1]
-	if len(q) > 200 {
-		return q[:200] + "…"
+	if strings.IndexFunc(s, func(r rune) bool { return r < ' ' || r > '~' }) >= 0 {
+		q := strconv.QuoteToASCII(s)
+		s = q[1 : len(q)-1]
 	}
-	return q
+	if len(s) > 203 {
+		return s[:200] + "..."
+	}
+	return s
 }
 
 // MatchOutput says whether a declared output covers the path: the same path, a glob

@@ -1,0 +1,114 @@
+package fake
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"tresor/sandbox"
+	"tresor/sandbox/agent"
+)
+
+// box is one container.
+type box struct {
+	spec   sandbox.Spec
+	spool  *agent.Spool
+	ctx    context.Context // of the command
+	cancel context.CancelFunc
+	over   chan struct{} // closed when the command has ended
+
+	mu       sync.Mutex
+	status   sandbox.Status
+	signal   int  // what Stop, Kill or the wall clock made of the exit code
+	killed   bool // the container died with the command
+	unlinked bool
+}
+
+func newBox(spec sandbox.Spec, dir string, unlimited bool) (*box, error) {
+	f, err := os.CreateTemp(dir, "log-")
+	if err != nil {
+		return nil, sandbox.Host("log", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	return &box{
+		spec: spec, spool: agent.NewSpool(f, spec.Limits.LogSize), ctx: ctx, cancel: cancel, over: make(chan struct{}),
+		status: sandbox.Status{Ref: spec.Ref, Labels: spec.Labels, Phase: sandbox.Created, Unlimited: unlimited},
+	}, nil
+}
+
+// run is the life of the command.
+func (b *box) run(fn Func, root string, now func() time.Time) {
+	wall := time.AfterFunc(b.spec.Limits.Wall, func() { b.end(128+9, func(s *sandbox.Status) { s.TimedOut = true }) })
+	defer wall.Stop()
+	task := &Task{Ref: b.spec.Ref, Argv: b.spec.Argv, Env: b.spec.Env, Log: b.spool, spec: b.spec, root: root}
+	code := fn(b.ctx, task)
+	_, dropped := b.spool.Size()
+	b.mu.Lock()
+	if b.signal != 0 {
+		code = b.signal
+	}
+	b.status.Phase, b.status.ExitCode, b.status.FinishedAt = sandbox.Ended, code, now()
+	b.status.LogTruncated = dropped > 0
+	if b.killed {
+		b.status.Phase = sandbox.Exited
+	}
+	b.mu.Unlock()
+	b.spool.End()
+	close(b.over)
+}
+
+// end makes the command end with a code, unless it is over already.
+func (b *box) end(code int, note func(*sandbox.Status)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.status.Phase != sandbox.Running || b.signal != 0 {
+		return
+	}
+	b.signal = code
+	note(&b.status)
+	b.cancel()
+}
+
+func (b *box) now() sandbox.Status {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.status
+}
+
+func (b *box) exit() sandbox.Status {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.status.Phase = sandbox.Exited
+	return b.status
+}
+
+// Kill ends a running container as `kill -9` from outside would: no word from the agent.
+func (r *Runner) Kill(ref sandbox.Ref) { r.die(ref, func(*sandbox.Status) {}) }
+
+// OOM ends a running container as the kernel does when the memory limit is reached.
+func (r *Runner) OOM(ref sandbox.Ref) {
+	r.die(ref, func(s *sandbox.Status) { s.OOMKilled = true })
+}
+
+func (r *Runner) die(ref sandbox.Ref, note func(*sandbox.Status)) {
+	b, err := r.box(ref)
+	if err != nil {
+		return
+	}
+	b.mu.Lock()
+	b.killed = true
+	b.mu.Unlock()
+	b.end(128+9, note)
+	if b.now().Phase == sandbox.Running {
+		<-b.over
+	}
+}
+
+func notFound(_ context.Context, t *Task) int {
+	t.Log.Say("command not found: %s", sandbox.Printable(t.Argv[0]))
+	return 127
+}
+
+func (e *engine) root(name string) string { return filepath.Join(e.dir, name) }
