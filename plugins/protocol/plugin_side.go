@@ -1,0 +1,138 @@
+package protocol
+
+import (
+	"context"
+
+	"github.com/hashicorp/go-plugin"
+	"google.golang.org/grpc"
+)
+
+const (
+	adapterService = "tresor.v1.Adapter"
+	hostService    = "tresor.v1.Host"
+)
+
+// adapterHandler answers the host's calls with an Adapter.
+type adapterHandler struct {
+	adapter Adapter
+	broker  *plugin.GRPCBroker
+}
+
+// work is the body of calls that carry settings or a request.
+type work struct {
+	Settings Settings `json:"settings,omitempty"`
+	Request  *Request `json:"request,omitempty"`
+}
+
+func (a *adapterHandler) answer(ctx context.Context, c call) (any, error) {
+	if c.Name == "describe" {
+		d, err := a.adapter.Describe(ctx)
+		d.Parts = parts(a.adapter)
+		return d, err
+	}
+	w, err := decode[work](c)
+	if err != nil {
+		return nil, err
+	}
+	h, done, err := a.host(c.Host)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	switch c.Name {
+	case "test":
+		return a.adapter.TestConnection(ctx, w.Settings, h)
+	case "serve":
+		if s, ok := a.adapter.(Server); ok && w.Request != nil {
+			return s.ServeRequest(ctx, *w.Request, h)
+		}
+	case "run":
+		if p, ok := a.adapter.(Poller); ok {
+			return struct{}{}, p.Run(ctx, w.Settings, h)
+		}
+	case "publish":
+		if p, ok := a.adapter.(Publisher); ok {
+			return p.Publish(ctx, w.Settings, h)
+		}
+	}
+	return nil, &Error{Code: CodeUnsupported, Text: "this plugin has no part " + c.Name}
+}
+
+func parts(a Adapter) []string {
+	out := []string{}
+	if _, ok := a.(Server); ok {
+		out = append(out, "server")
+	}
+	if _, ok := a.(Poller); ok {
+		out = append(out, "poller")
+	}
+	if _, ok := a.(Publisher); ok {
+		out = append(out, "publisher")
+	}
+	return out
+}
+
+// host dials the host's side of this call.
+func (a *adapterHandler) host(id uint32) (Host, func(), error) {
+	conn, err := a.broker.DialWithOptions(id, grpc.WithDefaultCallOptions(grpc.ForceCodec(codec{}), grpc.MaxCallRecvMsgSize(2*MaxMessage)))
+	if err != nil {
+		return nil, nil, &Error{Code: CodeUnavailable, Text: "the host's side of the call could not be reached"}
+	}
+	return &hostClient{conn: conn}, func() { _ = conn.Close() }, nil
+}
+
+// hostClient is the Host that a plugin holds.
+type hostClient struct{ conn grpc.ClientConnInterface }
+
+func (h *hostClient) do(ctx context.Context, name string, in, out any) error {
+	return invoke(ctx, h.conn, hostService, name, 0, in, out)
+}
+
+func (h *hostClient) Visible(ctx context.Context) (c Catalogue, err error) {
+	err = h.do(ctx, "visible", struct{}{}, &c)
+	return c, err
+}
+
+func (h *hostClient) Submit(ctx context.Context, r JobRequest) (s JobState, err error) {
+	err = h.do(ctx, "submit", r, &s)
+	return s, err
+}
+
+func (h *hostClient) State(ctx context.Context, id string) (s JobState, err error) {
+	err = h.do(ctx, "state", id, &s)
+	return s, err
+}
+
+func (h *hostClient) Cancel(ctx context.Context, id string) error {
+	return h.do(ctx, "cancel", id, nil)
+}
+
+type releaseAt struct {
+	ID     string `json:"id"`
+	Offset int64  `json:"offset"`
+}
+
+func (h *hostClient) ReadRelease(ctx context.Context, id string, offset int64) (c Chunk, err error) {
+	err = h.do(ctx, "read-release", releaseAt{id, offset}, &c)
+	return c, err
+}
+
+func (h *hostClient) Fetch(ctx context.Context, r Request) (resp Response, err error) {
+	err = h.do(ctx, "fetch", r, &resp)
+	return resp, err
+}
+
+func (h *hostClient) Health(ctx context.Context, v Health) error {
+	return h.do(ctx, "health", v, nil)
+}
+
+type auditEvent struct {
+	Verb   string            `json:"verb"`
+	Detail map[string]string `json:"detail"`
+}
+
+func (h *hostClient) Audit(ctx context.Context, verb string, detail map[string]string) error {
+	return h.do(ctx, "audit", auditEvent{verb, detail}, nil)
+}
+
+var _ Host = (*hostClient)(nil)
