@@ -21,6 +21,7 @@ type Config struct {
 	Ref     string        `json:"ref"`
 	Token   string        `json:"token"` // ties the connection to this container
 	Collect bool          `json:"collect,omitempty"`
+	Log     string        `json:"log,omitempty"` // collect: the ref whose log to show
 	Argv    []string      `json:"argv,omitempty"`
 	Env     []string      `json:"env,omitempty"`
 	Workdir string        `json:"workdir,omitempty"`

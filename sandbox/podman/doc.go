@@ -1,0 +1,13 @@
+// Package podman runs sandboxes with rootless Podman.
+//
+// It owns everything that makes a container a sandbox: the create body, which has no
+// field that could loosen it, the system call filter, the check of what this host can
+// enforce, and the service that runs under an account of its own. It keeps one folder
+// per container under RunDir: the Spec as it was prepared, the agent's socket and
+// configuration, and the agent's last word. With these a new process finds running
+// containers again; a crash at any point leaves at most a folder or a container that
+// the next Prepare or Remove of the same Ref completes.
+//
+// It never runs Podman as root, never opens a path that a container can write, never
+// copies files through Podman, and talks to no registry.
+package podman
