@@ -13,6 +13,7 @@ CREATE TABLE project (
   reviewers  INTEGER NOT NULL CHECK (reviewers BETWEEN 1 AND 2),
   waiver_reason TEXT NOT NULL DEFAULT '', -- why fewer than two reviewers
   waiver_until  INTEGER,                  -- after this moment two reviewers are needed again
+  reason     TEXT NOT NULL DEFAULT '',    -- of the last change of state or policy
   created_at INTEGER NOT NULL,
   created_by TEXT NOT NULL
 ) STRICT;
@@ -74,7 +75,8 @@ CREATE TABLE image (
   id          TEXT NOT NULL,    -- of the configuration; what a container is made from
   ref         TEXT NOT NULL,
   source      TEXT NOT NULL CHECK (source IN ('builtin', 'import')),
-  state       TEXT NOT NULL CHECK (state IN ('imported', 'approved', 'revoked', 'missing')),
+  state       TEXT NOT NULL CHECK (state IN ('imported', 'approved', 'revoked')),
+  present     INTEGER NOT NULL,  -- the engine holds it, as far as was seen last
   size        INTEGER NOT NULL,
   arch        TEXT NOT NULL,
   setuid      INTEGER NOT NULL DEFAULT 0, -- files with a setuid or setgid bit; inert inside, shown to the operator
