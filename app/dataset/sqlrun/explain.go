@@ -17,7 +17,8 @@ var (
 func (s *session) explain(q Query, err error, p preparer) error {
 	text := err.Error()
 	if m := nearForm.FindStringSubmatch(text); m != nil {
-		return q.at(nearPlace(q.SQL, m[1], p), "syntax error near %q.%s", clip(m[1]), keywordHint(m[1]))
+		at := nearPlace(q.SQL, m[1], p)
+		return q.at(at, "syntax error near %q.%s", clip(m[1]), keywordHint(q.SQL, at))
 	}
 	if text == "incomplete input" {
 		return q.at(len(strings.TrimRight(q.SQL, " \t\r\n;")), "the statement ends too early: a bracket, a table or a condition is missing.")
@@ -92,15 +93,25 @@ func wordPlace(sql, name string) int {
 	return -1
 }
 
-// keywordHint names the keyword that a mistyped word may have been.
-func keywordHint(word string) string {
-	keywords := []string{"SELECT", "FROM", "WHERE", "GROUP", "ORDER", "HAVING", "LIMIT", "JOIN", "DISTINCT", "BETWEEN", "UNION", "WITH", "CASE", "WHEN", "THEN", "ELSE"}
-	for _, k := range keywords {
-		if strings.EqualFold(k, word) {
-			return ""
+// keywords are those that people mistype; a mistyped one is often taken for an
+// alias, and the error then shows at the word after it.
+var keywords = []string{"SELECT", "FROM", "WHERE", "GROUP", "ORDER", "HAVING", "LIMIT", "JOIN", "DISTINCT", "BETWEEN", "UNION", "WITH", "CASE", "WHEN", "THEN", "ELSE"}
+
+// keywordHint names the keyword that the word at the error, or the one before
+// it, may have been.
+func keywordHint(sql string, at int) string {
+	tokens, _, _ := lex(sql)
+	for i, t := range tokens {
+		if t.start != at {
+			continue
+		}
+		for _, word := range []token{t, tokens[max(0, i-1)]} {
+			if near := nearest(word.text(sql), keywords); word.kind == 'w' && len(near) > 0 && !strings.EqualFold(near[0], word.text(sql)) {
+				return fmt.Sprintf(" Did you mean %s instead of %s?", near[0], clip(word.text(sql)))
+			}
 		}
 	}
-	return suggestion(nearest(word, keywords))
+	return ""
 }
 
 func (s *session) hint(what, name string) string {
