@@ -1,0 +1,120 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"tresor/app/fault"
+)
+
+// Options are what Open needs beyond the path; the zero value is right for a server.
+type Options struct {
+	Now        func() time.Time // nil: time.Now
+	Migrations fs.FS            // NNNN_name.sql files; nil: the embedded ones
+}
+
+// DB is the open database. Its methods may be used from any goroutine.
+type DB struct {
+	path   string
+	lock   *os.File
+	pools  []*sql.DB
+	reader *sql.DB
+	writer *writer
+	now    func() time.Time
+}
+
+// Open opens the database at path, making it if it does not exist, and brings
+// its schema up to date. Errors: Conflict for a database of a newer program or
+// with an altered history, Unavailable when another process has it open or the
+// disk fails, Internal with a restore instruction when the file is damaged.
+func Open(ctx context.Context, path string, o Options) (*DB, error) {
+	const op = "store.Open"
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fault.Wrap(op, err)
+	}
+	d := &DB{path: path, now: o.Now}
+	if d.now == nil {
+		d.now = time.Now
+	}
+	if err := d.start(ctx, o.Migrations); err != nil {
+		_ = d.Close()
+		return nil, classify(op, err)
+	}
+	return d, nil
+}
+
+func (d *DB) start(ctx context.Context, files fs.FS) error {
+	var err error
+	if d.lock, err = lockFile(d.path + ".lock"); err != nil {
+		return err
+	}
+	if err := private(d.path); err != nil {
+		return err
+	}
+	w := writerPool(d.path)
+	d.pools = append(d.pools, w)
+	conn, err := w.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	if err := quickCheck(ctx, conn, d.path); err != nil {
+		return err
+	}
+	if err := migrate(ctx, conn, files, d.now); err != nil {
+		return err
+	}
+	d.writer = newWriter(conn, d.now)
+	d.reader = readerPool(d.path)
+	d.pools = append(d.pools, d.reader)
+	return d.reader.PingContext(ctx)
+}
+
+// View runs fn on one unchanging snapshot of the database. It cannot write.
+// Many Views run at once, also during an Update.
+func (d *DB) View(ctx context.Context, fn func(*Tx) error) error {
+	tx, err := d.reader.BeginTx(ctx, nil)
+	if err != nil {
+		return classify("store.View", err)
+	}
+	t := &Tx{ctx: ctx, tx: tx, now: d.now().UTC().Truncate(time.Millisecond)}
+	defer func() {
+		t.ended.Store(true)
+		_ = tx.Rollback() // nothing was written; the error could only say so
+	}()
+	if err := fn(t); err != nil {
+		return classify("store.View", err)
+	}
+	t.runAfter()
+	return nil
+}
+
+// Update runs fn with the right to write, alone, and returns nil only after its
+// rows are durable. If fn returns an error or panics, its rows are undone, and
+// only its own. ctx is heeded while waiting for the turn, not after: once fn
+// has begun, the outcome is always known. fn must not call Update itself.
+func (d *DB) Update(ctx context.Context, fn func(*Tx) error) error {
+	return classify("store.Update", d.writer.update(ctx, fn))
+}
+
+// Close waits for the running Update, folds the log into the file and closes it.
+func (d *DB) Close() error {
+	var errs []error
+	if d.writer != nil {
+		<-d.writer.token // never returned: later Updates wait for their context
+		errs = append(errs, d.writer.conn.Close())
+	}
+	for i := len(d.pools) - 1; i >= 0; i-- { // the writer last: it folds the log in
+		errs = append(errs, d.pools[i].Close())
+	}
+	if d.lock != nil {
+		errs = append(errs, d.lock.Close())
+	}
+	d.writer, d.pools, d.lock = nil, nil, nil
+	return errors.Join(errs...)
+}
