@@ -113,8 +113,14 @@ func (a *agent) finish() {
 func openSpool(c Config) (*Spool, error) {
 	if len(c.Scratch) > 0 {
 		f, err := openScratchLog(c)
-		if err == nil || c.Collect {
-			return collected(f, err, c.LogSize)
+		if c.Collect {
+			return collected(f, err, c.LogSize), nil
+		}
+		if err == nil {
+			return NewSpool(f, c.LogSize), nil
+		}
+		if os.IsExist(err) { // this container was started before, and no attempt may run twice
+			return nil, fmt.Errorf("this attempt has run already: %w", err)
 		}
 	}
 	fd, err := unix.Open("/tmp", unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
@@ -142,16 +148,16 @@ func openScratchLog(c Config) (*os.File, error) {
 }
 
 // collected shows the collector the log as the first agent left it; a log that is gone is empty.
-func collected(f *os.File, err error, limit int64) (*Spool, error) {
+func collected(f *os.File, err error, limit int64) *Spool {
 	s := NewSpool(f, limit)
 	if err != nil {
-		return s, nil
+		return s
 	}
 	st, err := f.Stat()
 	if err == nil && st.Mode().IsRegular() {
 		s.kept = min(st.Size(), limit+markerRoom)
 	}
-	return s, nil
+	return s
 }
 
 // markerRoom is how much of our own words a log may hold beyond its cap.

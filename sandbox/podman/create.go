@@ -142,7 +142,7 @@ func (r *Runner) createBody(h *host, s sandbox.Spec, collector bool) body {
 	b.Labels = r.labels(s, collector)
 	b.Timeout = uint(math.Ceil((s.Limits.Wall + hardTimeout).Seconds()))
 	b.Mounts = append(mounts(s, collector), mount{agent.Dir, "bind", run, readOnly})
-	b.Volumes = volumes(s, collector)
+	b.Volumes = r.mountScratch(s, collector)
 	b.Limits = limits(s.Limits, h)
 	b.Rlimits = rlimits(s.Limits, h)
 	return b
@@ -174,13 +174,13 @@ func mounts(s sandbox.Spec, collector bool) []mount {
 	return out
 }
 
-func volumes(s sandbox.Spec, collector bool) (out []volume) {
+func (r *Runner) mountScratch(s sandbox.Spec, collector bool) (out []volume) {
 	options := []string{"rw", "nosuid", "nodev", "nocopy", "rprivate"}
 	if collector {
 		options = []string{"ro", "nosuid", "nodev", "noexec", "nocopy", "rprivate"}
 	}
 	for _, v := range s.Scratch {
-		out = append(out, volume{v.Name, v.Target, options})
+		out = append(out, volume{r.volumeName(v.Name), v.Target, options})
 	}
 	return out
 }

@@ -150,18 +150,19 @@ func (r *Runner) Start(ctx context.Context, ref sandbox.Ref) error {
 	if _, err := r.link(ctx, ref); err != nil { // listen first: the agent dials in its first millisecond
 		return err
 	}
-	return r.startContainer(ctx, string(ref))
-}
-
-func (r *Runner) startContainer(ctx context.Context, name string) error {
-	err := r.api.do(ctx, request{method: http.MethodPost, path: "/containers/%s/start", args: []string{name}})
-	var api *apiError
-	if !errors.As(err, &api) {
+	// Podman would start a container that has ended once more, and no attempt may run twice.
+	r.starting.Lock()
+	defer r.starting.Unlock()
+	st, err := r.inspect(ctx, string(ref))
+	if err != nil {
 		return err
 	}
-	st, ierr := r.inspect(ctx, name) // one that has run cannot be started again: that is what the caller wants
-	if ierr == nil && st.phase() != sandbox.Created && st.phase() != sandbox.Absent && !st.StartedAt.IsZero() {
-		return nil
+	switch st.phase() {
+	case sandbox.Absent:
+		return fmt.Errorf("%w: %s", sandbox.ErrAbsent, ref)
+	case sandbox.Created:
+		err = r.api.do(ctx, request{method: http.MethodPost, path: "/containers/%s/start", args: []string{string(ref)}})
+		return hostError(fmt.Sprintf("start %s", ref), err)
 	}
-	return sandbox.Host(fmt.Sprintf("start %s", name), err)
+	return nil
 }

@@ -34,6 +34,8 @@ type Runner struct {
 	api      *client
 	instance string // tells our containers from those of another appliance of the same account
 
+	starting sync.Mutex // look and start are one step
+
 	mu      sync.Mutex
 	links   map[sandbox.Ref]*agent.Link
 	host    *host // what the engine can do, looked at no longer than hostAge ago

@@ -35,10 +35,9 @@ func (s state) phase() sandbox.Phase {
 	return sandbox.Exited // exited, stopped, stopping, removing, dead
 }
 
-// over says that the container is surely at its end and its exit code is known.
-func (s state) over() bool {
-	return s.phase() == sandbox.Exited && s.Status != "stopping" && s.Status != "stopped"
-}
+// over says that the container is at its end and its exit code is known. "stopped" is
+// that already; "exited" comes 50 ms later, when Podman has tidied up.
+func (s state) over() bool { return s.phase() == sandbox.Exited && s.Status != "stopping" }
 
 // inspect answers a zero state for an absent container.
 func (r *Runner) inspect(ctx context.Context, name string) (state, error) {

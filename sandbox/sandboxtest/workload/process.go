@@ -1,0 +1,68 @@
+package workload
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+// memory touches n bytes and holds them for a moment.
+func memory(ctx context.Context, n int64) error {
+	if inFake(ctx) {
+		return nil
+	}
+	var held [][]byte
+	for ; n > 0; n -= 1 << 20 {
+		b := make([]byte, 1<<20)
+		for i := range b {
+			b[i] = byte(i)
+		}
+		held = append(held, b)
+	}
+	time.Sleep(100 * time.Millisecond)
+	_ = held
+	return nil
+}
+
+// fork starts n processes that wait, and says how many it got.
+func (w World) fork(ctx context.Context, n int) error {
+	if inFake(ctx) {
+		fmt.Fprintf(w.Out, "forked %d\n", n)
+		return nil
+	}
+	for i := range n {
+		p, err := os.StartProcess("/workload", []string{"/workload", "sleep", "5000"}, &os.ProcAttr{})
+		if err != nil {
+			fmt.Fprintf(w.Out, "forked %d: %v\n", i, err)
+			return nil
+		}
+		_ = p.Release()
+	}
+	fmt.Fprintf(w.Out, "forked %d\n", n)
+	return nil
+}
+
+// orphan leaves a process behind that would write a file after half a second.
+func (w World) orphan(p string) error {
+	c, err := os.StartProcess("/workload", []string{"/workload", "sleep", "500", "then", "write", p, "late"},
+		&os.ProcAttr{Sys: &syscall.SysProcAttr{Setsid: true}})
+	if err != nil {
+		return err
+	}
+	return c.Release()
+}
+
+// stubborn ignores the request to end.
+func (w World) stubborn(ctx context.Context) error {
+	signal.Ignore(syscall.SIGTERM)
+	fmt.Fprintln(w.Out, "ready")
+	if inFake(ctx) {
+		<-ctx.Done()
+		return nil
+	}
+	time.Sleep(time.Minute)
+	return nil
+}
