@@ -8,6 +8,7 @@ import (
 	"image"
 	"image/color"
 	"image/png"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -15,7 +16,9 @@ import (
 	"strings"
 	"testing"
 
+	"tresor/app/airlock"
 	"tresor/app/airlock/airlocktest"
+	"tresor/app/output"
 	"tresor/app/store"
 )
 
@@ -64,4 +67,15 @@ func picture(t *testing.T, comment string) string {
 	const header = 8 + 25
 	raw := b.Bytes()
 	return string(raw[:header]) + extra.String() + string(raw[header:])
+}
+
+// meddler does something while the checks read a file.
+type meddler struct {
+	airlock.Outputs
+	do func()
+}
+
+func (m *meddler) Content(o output.Output) (io.ReadSeekCloser, error) {
+	m.do()
+	return m.Outputs.Content(o)
 }
