@@ -1,0 +1,74 @@
+package job
+
+import (
+	"context"
+	"testing"
+)
+
+// BenchmarkSubmit is what a person waits for: validation, rows, three audit
+// events, one commit.
+func BenchmarkSubmit(b *testing.B) {
+	h := newHouse(b)
+	actor := h.in(rosa)
+	b.ResetTimer()
+	for range b.N {
+		if _, err := h.job.Submit(context.Background(), actor, h.task("true")); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkSubmitParallel has many submitters share commits.
+func BenchmarkSubmitParallel(b *testing.B) {
+	h := newHouse(b)
+	actor := h.in(rosa)
+	b.SetParallelism(8)
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if _, err := h.job.Submit(context.Background(), actor, h.task("true")); err != nil {
+				b.Error(err)
+				return
+			}
+		}
+	})
+}
+
+// BenchmarkSubmitToHeld is our own share of a no-op job: everything but the engine.
+func BenchmarkSubmitToHeld(b *testing.B) {
+	h := newHouse(b)
+	h.run()
+	actor := h.in(rosa)
+	events, done := h.hub.Subscribe("home", 1000)
+	defer done()
+	b.ResetTimer()
+	for range b.N {
+		j, err := h.job.Submit(context.Background(), actor, h.task("write", "a.csv"))
+		if err != nil {
+			b.Fatal(err)
+		}
+		for e := range events {
+			d := e.Data.(map[string]any)
+			if d["id"] == j.ID && d["state"] == Held {
+				break
+			}
+		}
+	}
+}
+
+// BenchmarkListQueued pages once through 10,000 jobs that wait.
+func BenchmarkListQueued(b *testing.B) {
+	h := newHouse(b)
+	actor := h.in(rosa)
+	for range 10_000 {
+		if _, err := h.job.Submit(context.Background(), actor, h.task("true")); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ResetTimer()
+	for range b.N {
+		if n := h.count(Queued); n != 10_000 {
+			b.Fatal(n)
+		}
+	}
+}

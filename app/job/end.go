@@ -1,0 +1,213 @@
+package job
+
+import (
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"tresor/app/access"
+	"tresor/app/output"
+	"tresor/app/store"
+	"tresor/sandbox"
+)
+
+// guard ends a container when a person asks or the wall clock is up and the
+// engine has not noticed.
+type guard struct {
+	once sync.Once
+	quit chan struct{}
+	gone chan struct{}
+	late bool // read after gone is closed
+}
+
+func (r *run) guard(ref sandbox.Ref, n int) *guard {
+	g := &guard{quit: make(chan struct{}), gone: make(chan struct{})}
+	left := r.job.Limits.wall() + r.s.times.slack
+	if t := r.job.Tasks[n].StartedAt; t != nil { // adopted: part of its time has passed
+		left -= r.s.Now().Sub(*t)
+	}
+	go func() {
+		defer close(g.gone)
+		timer := time.NewTimer(left)
+		defer timer.Stop()
+		select {
+		case <-g.quit:
+			return
+		case <-r.ctx.Done():
+			return
+		case <-timer.C:
+			g.late = true
+		case <-r.stopped:
+		}
+		r.halt(ref, g.quit)
+	}()
+	return g
+}
+
+// stop ends the guard and says whether the wall clock was up.
+func (g *guard) stop() bool {
+	g.once.Do(func() { close(g.quit) })
+	<-g.gone
+	return g.late
+}
+
+// halt asks the engine to stop a container until it has understood.
+func (r *run) halt(ref sandbox.Ref, quit <-chan struct{}) {
+	for try := 0; ; try++ {
+		err := r.s.Runner.Stop(r.ctx, ref, r.s.times.grace)
+		if err == nil {
+			return
+		}
+		r.s.Logger.Warn("jobs: stopping a container", "job", r.id, "ref", ref, "err", err)
+		t := time.NewTimer(r.s.times.pauses[min(try, len(r.s.times.pauses)-1)])
+		select {
+		case <-quit:
+			t.Stop()
+			return
+		case <-r.ctx.Done():
+			t.Stop()
+			return
+		case <-t.C:
+		}
+	}
+}
+
+func (r *run) cancelEnd() *ending {
+	st := cancelStep(r.by, r.why)
+	return &ending{step: st, task: TaskCancelled}
+}
+
+// judge says how a task ended. Its word is the engine's, not the program's. nil:
+// it succeeded and another follows.
+func (r *run) judge(n int, got sandbox.Collected, sink *output.Sink, timedOut bool) *ending {
+	st := got.Status
+	r.job.Unlimited = r.job.Unlimited || st.Unlimited
+	end := r.verdict(n, got, sink, timedOut)
+	if end == nil {
+		return nil
+	}
+	code := st.ExitCode
+	end.exitCode, end.ran = &code, true
+	end.refused = append(append([]sandbox.Refusal{}, got.Refused...), sink.Refused()...)
+	if len(end.refused) > 0 {
+		end.detail = append(end.detail, "refused", strconv.Itoa(len(end.refused)))
+	}
+	return end
+}
+
+func (r *run) verdict(n int, got sandbox.Collected, sink *output.Sink, timedOut bool) *ending {
+	st, code := got.Status, strconv.Itoa(got.Status.ExitCode)
+	switch {
+	case r.cancelled():
+		return r.cancelEnd()
+	case st.TimedOut || timedOut:
+		return failed("time", fmt.Sprintf("It ran longer than its limit of %s and was stopped.", wallText(r.job.Limits.wall())),
+			"Make the analysis smaller, or submit it with a longer running time.")
+	case st.OOMKilled:
+		return failed("memory", fmt.Sprintf("It needed more memory than its limit of %s and was stopped.", sizeText(r.job.Limits.Memory)),
+			"Make the analysis smaller, or submit it with more memory.")
+	case st.ExitCode != 0:
+		return failed("exit-code", exitText(st.ExitCode, n, len(r.job.Tasks)), "Read the log, correct the analysis and submit it again.", "exit_code", code)
+	case n < len(r.job.Tasks)-1:
+		return nil
+	case sink.Len() == 0:
+		return nothing(append(append([]sandbox.Refusal{}, got.Refused...), sink.Refused()...))
+	}
+	return &ending{sink: sink, task: TaskSucceeded, step: step{to: Held, by: access.System, detail: []string{"outputs", strconv.Itoa(sink.Len())}}}
+}
+
+func nothing(refused []sandbox.Refusal) *ending {
+	if len(refused) == 0 {
+		return failed("no-output", "No declared output was produced.", "Write the files that the job declares to "+output.Folder+", or declare the names that it writes.")
+	}
+	return failed("no-output", fmt.Sprintf("No declared output was produced that may be taken: %d were refused, for example %s (%s).", len(refused), refused[0].Path, refused[0].Reason),
+		"Change what the list of refused outputs names and submit it again.")
+}
+
+func exitText(code, n, tasks int) string {
+	what := "The command"
+	if tasks > 1 {
+		what = fmt.Sprintf("The command of task %d", n+1)
+	}
+	switch {
+	case code == 127:
+		return what + " was not found in the image."
+	case code == 126:
+		return what + " cannot be executed in the image."
+	case code > 128:
+		return fmt.Sprintf("%s was ended by signal %d.", what, code-128)
+	}
+	return fmt.Sprintf("%s ended with exit code %d.", what, code)
+}
+
+// finish makes the end durable: outputs, task, states and audit events together.
+// false when the server stops first, or somebody else has ended the job.
+func (r *run) finish(end *ending) bool {
+	mine := true
+	err := r.record(func(tx *store.Tx) error {
+		j, err := load(tx, r.id)
+		if err != nil {
+			return err
+		}
+		if !j.State.Active() { // an earlier try got through although it said otherwise
+			mine = j.State == end.to
+			r.job = j
+			return nil
+		}
+		j.Unlimited = r.job.Unlimited
+		if err := r.s.settle(tx, &j, end); err != nil {
+			return err
+		}
+		r.job = j
+		return nil
+	})
+	return err == nil && mine
+}
+
+// settle writes everything that a job leaves.
+func (s *Service) settle(tx *store.Tx, j *Job, end *ending) error {
+	if end.ran {
+		if err := s.running(tx, j, j.task); err != nil {
+			return err
+		}
+	}
+	if err := s.settleTasks(tx, j, end); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(`UPDATE job SET unlimited = ?, cancel_actor = '' WHERE id = ?`, j.Unlimited, j.ID); err != nil {
+		return err
+	}
+	if err := saveRefusals(tx, j.ID, end.refused); err != nil {
+		return err
+	}
+	if end.to == Held {
+		if j.State == Running {
+			if err := s.move(tx, j, step{to: Collecting, by: access.System, detail: []string{"exit_code", "0"}}); err != nil {
+				return err
+			}
+		}
+		if _, err := end.sink.Record(tx, j.ID, j.Project); err != nil {
+			return err
+		}
+	}
+	return s.move(tx, j, end.step)
+}
+
+func (s *Service) settleTasks(tx *store.Tx, j *Job, end *ending) error {
+	now := tx.Now()
+	for i := j.task; i < len(j.Tasks); i++ {
+		t := &j.Tasks[i]
+		t.FinishedAt = &now
+		if i == j.task {
+			orElse(&end.task, TaskFailed)
+			t.State, t.ExitCode = end.task, end.exitCode
+		} else {
+			t.State, t.FinishedAt = TaskSkipped, nil
+		}
+		if err := saveTask(tx, j.ID, *t); err != nil {
+			return err
+		}
+	}
+	return nil
+}

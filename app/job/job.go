@@ -1,0 +1,222 @@
+// Package job runs submitted work: an ordered list of tasks, one container each,
+// over one shared scratch volume, stopping at the first failure.
+//
+// It owns the tables job, job_task and job_input, the queue and the folders
+// <jobs>/<id>. Every change of state names its actor and leaves its audit event in
+// the same transaction. The attempt of a task is written before its container is
+// made, the container's name follows from it, and a container is removed only
+// after the job's end is durable: so after a crash Run finds every container
+// again, and none runs twice for one attempt. The package never gives bytes to a
+// door; what a program writes reaches people through workspace and airlock.
+package job
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"tresor/app/access"
+	"tresor/app/audit"
+	"tresor/app/dataset"
+	"tresor/app/image"
+	"tresor/app/live"
+	"tresor/app/output"
+	"tresor/app/project"
+	"tresor/app/store"
+	"tresor/sandbox"
+)
+
+// Person is who submitted a job.
+type Person struct {
+	ID     string `json:"id"`
+	Handle string `json:"handle"`
+	Name   string `json:"name"`
+}
+
+// Job is one unit of work with everything a person may know of it.
+type Job struct {
+	ID             string            `json:"id"`
+	Project        string            `json:"project"` // id
+	ProjectName    string            `json:"project_name"`
+	Name           string            `json:"name"`
+	Purpose        string            `json:"purpose"`
+	State          State             `json:"state"`
+	Reason         string            `json:"reason"` // why it stands there, when that is not plain
+	Next           string            `json:"next"`   // the one next step for whoever reads it
+	Submitter      Person            `json:"submitter"`
+	CreatedAt      time.Time         `json:"created_at"`
+	QueuedAt       *time.Time        `json:"queued_at"`
+	StartedAt      *time.Time        `json:"started_at"`
+	FinishedAt     *time.Time        `json:"finished_at"`
+	HeldAt         *time.Time        `json:"held_at"`
+	Tasks          []TaskRun         `json:"tasks"`
+	Queries        []Query           `json:"queries"`
+	Inputs         []InputInfo       `json:"inputs"`
+	Datasets       []Data            `json:"datasets"`
+	Declared       []string          `json:"declared"` // outputs as declared: paths and globs
+	Limits         Limits            `json:"limits"`
+	Unlimited      bool              `json:"unlimited"`  // the host could not bind the limits
+	Cancelling     bool              `json:"cancelling"` // a stop was asked for and is under way
+	Progress       Progress          `json:"progress"`
+	Queue          *Queue            `json:"queue,omitempty"`
+	Timeline       []Step            `json:"timeline"`
+	Outputs        []output.Output   `json:"outputs"`
+	Refused        []sandbox.Refusal `json:"refused"` // outputs that exist and may not be taken
+	AirlockRequest string            `json:"airlock_request"`
+
+	task         int // the one that runs or ran last
+	hostFaults   int
+	requestHash  string
+	storedNext   string // what the end of the job left for people to do
+	cancelBy     access.Actor
+	cancelReason string
+	content      map[string][]byte // inline inputs, when they are at hand
+}
+
+// Task states.
+const (
+	TaskWaiting   = "waiting"
+	TaskPreparing = "preparing"
+	TaskRunning   = "running"
+	TaskSucceeded = "succeeded"
+	TaskFailed    = "failed"
+	TaskCancelled = "cancelled"
+	TaskSkipped   = "skipped" // an earlier task failed
+)
+
+// TaskRun is one task and what became of it.
+type TaskRun struct {
+	N          int        `json:"n"`
+	Image      string     `json:"image"` // digest
+	ImageRef   string     `json:"image_ref"`
+	Argv       []string   `json:"argv"`
+	Env        []string   `json:"env"`
+	Workdir    string     `json:"workdir"`
+	State      string     `json:"state"`
+	ExitCode   *int       `json:"exit_code"`
+	Attempt    int        `json:"attempt"`
+	StartedAt  *time.Time `json:"started_at"`
+	FinishedAt *time.Time `json:"finished_at"`
+
+	imageID string
+}
+
+// InputInfo describes an inline input without its content.
+type InputInfo struct {
+	Name   string `json:"name"`
+	SHA256 string `json:"sha256"`
+	Size   int64  `json:"size"`
+}
+
+// Data is a dataset version that the job sees.
+type Data struct {
+	ID      string `json:"id"`
+	Slug    string `json:"slug"`
+	Version int    `json:"version"`
+	SHA256  string `json:"sha256"`
+}
+
+// Progress is how far a job has come: Done of Total tasks.
+type Progress struct {
+	Phase string `json:"phase"`
+	Done  int64  `json:"done"`
+	Total int64  `json:"total"`
+}
+
+// Queue is a job's place among all that wait; 1 is next.
+type Queue struct {
+	Position int `json:"position"`
+}
+
+// Datasets answers where the granted versions lie; *dataset.Service.
+type Datasets interface {
+	MountFor(tx *store.Tx, project, dataset string, version int) ([]dataset.Mount, error)
+}
+
+// Images answers which image a name means and refuses what is not approved; *image.Service.
+type Images interface {
+	Resolve(tx *store.Tx, refOrDigest string) (image.Image, error)
+}
+
+// Deps are what a Service works with. All are needed but Logger and Budget.
+type Deps struct {
+	DB       *store.DB
+	Log      *audit.Log
+	Live     *live.Hub
+	Runner   sandbox.Runner
+	Projects *project.Service
+	Datasets Datasets
+	Images   Images
+	Outputs  *output.Service
+	Dir      string // <data>/jobs
+	IDs      func() string
+	Now      func() time.Time
+	Defaults Limits // of a submission that names none; zero fields: the sandbox's defaults
+	Max      Limits // the most a submission may ask for; zero fields: no bound but the budget
+	Budget   Budget
+	Logger   *slog.Logger
+}
+
+// Service keeps, queues and runs jobs. Its methods may be used from any goroutine.
+type Service struct {
+	Deps
+	update func(context.Context, func(*store.Tx) error) error // DB.Update; tests break it
+	again  chan struct{}                                      // holds one value when database and engine should be compared soon
+	sched  *scheduler
+	sweep  *sweeper
+	times  times
+
+	mu   sync.Mutex
+	live map[string]*run // jobs that a goroutine of Run works on; guarded by mu
+	loop *loop           // the running Run, nil outside; guarded by mu
+}
+
+// times are the pauses of the package; tests shorten them.
+type times struct {
+	pauses    []time.Duration // before each new try when the host broke; the last repeats
+	markAfter time.Duration   // a state younger than this is folded into the next commit
+	reconcile time.Duration   // between two comparisons with the engine
+	grace     time.Duration   // between TERM and KILL
+	sweep     time.Duration   // between two commits of "cleaned"
+	slack     time.Duration   // after the wall limit, before we stop the container ourselves
+}
+
+// New returns a Service; nothing runs before Run.
+func New(d Deps) *Service {
+	if d.Logger == nil {
+		d.Logger = slog.New(slog.DiscardHandler)
+	}
+	d.Defaults = d.Defaults.complete()
+	if abs, err := filepath.Abs(d.Dir); err == nil {
+		d.Dir = abs
+	}
+	s := &Service{Deps: d, update: d.DB.Update, again: make(chan struct{}, 1), sched: newScheduler(d.Budget), live: map[string]*run{}}
+	s.times = times{
+		pauses:    []time.Duration{200 * time.Millisecond, 2 * time.Second, 10 * time.Second},
+		markAfter: 100 * time.Millisecond,
+		reconcile: 30 * time.Second,
+		grace:     10 * time.Second,
+		sweep:     time.Second,
+		slack:     5 * time.Second,
+	}
+	s.sweep = &sweeper{s: s}
+	return s
+}
+
+// Subject is how the audit log names a job.
+func Subject(id string) string { return "job:" + id }
+
+func (j Job) thing() access.Thing {
+	return access.Thing{Project: j.Project, Owner: j.Submitter.ID}
+}
+
+func mustJSON(v any) string {
+	b, err := json.Marshal(v)
+	if err != nil { // only our own plain structs come here
+		panic(err)
+	}
+	return string(b)
+}

@@ -1,0 +1,161 @@
+package job
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"tresor/app/access"
+	"tresor/app/audit"
+	"tresor/app/store"
+)
+
+// Step is one entry of a job's timeline, from the audit log.
+type Step struct {
+	State  string    `json:"state"` // the state entered, or the verb of what happened
+	At     time.Time `json:"at"`
+	Actor  string    `json:"actor"`
+	Detail string    `json:"detail"`
+}
+
+// timeline turns audit events into steps. What others record about the job
+// (its log was opened, for example) is not a step of its own.
+func timeline(events []audit.Event) []Step {
+	steps := []Step{}
+	for _, e := range events {
+		v, ok := strings.CutPrefix(e.Verb, "job.")
+		if !ok {
+			continue
+		}
+		steps = append(steps, Step{State: stateOf(v), At: e.At, Actor: e.ActorName, Detail: detail(e.Detail)})
+	}
+	return steps
+}
+
+func stateOf(verb string) string {
+	switch verb {
+	case "started":
+		return string(Running)
+	case "ended":
+		return string(Collecting)
+	case "stopped":
+		return "stopping"
+	}
+	return verb
+}
+
+// detail reads the vocabulary of the package's audit events for people.
+func detail(d map[string]string) string {
+	var parts []string
+	if v := d["exit_code"]; v != "" && v != "0" {
+		parts = append(parts, "exit code "+v)
+	}
+	if v := d["attempt"]; v != "" && v != "1" {
+		parts = append(parts, "attempt "+v)
+	}
+	if v := d["outputs"]; v != "" {
+		parts = append(parts, v+" outputs")
+	}
+	if v := d["refused"]; v != "" && v != "0" {
+		parts = append(parts, v+" outputs refused")
+	}
+	if v := d["mode"]; v == "image" {
+		parts = append(parts, "all images are approved")
+	} else if v == "off" {
+		parts = append(parts, "this project approves no jobs")
+	}
+	return strings.Join(parts, ", ")
+}
+
+// next is the one next step for this reader.
+func next(j Job, actor access.Actor) string {
+	mine := access.Can(actor, access.AirlockCreate, j.thing())
+	switch j.State {
+	case Submitted:
+		if access.Can(actor, access.JobDecide, j.thing()) {
+			return "Approve or refuse this job."
+		}
+		return "The lead of the project or a data steward has to approve it."
+	case Queued:
+		return queuedText(j)
+	case Preparing, Running, Collecting:
+		if j.Cancelling {
+			return "It is being stopped. Nothing to do."
+		}
+		return "It is under way. Follow the log, or come back later."
+	case Held:
+		return heldText(j, mine)
+	case Released:
+		return "The outputs were released. Open the release."
+	case Rejected:
+		return "Reviewers rejected the outputs. Read their comments and submit a changed job."
+	}
+	return j.storedNext
+}
+
+func queuedText(j Job) string {
+	if j.Queue == nil {
+		return "It starts when the host has room."
+	}
+	return fmt.Sprintf("It starts when the host has room. It is number %d in the queue.", j.Queue.Position)
+}
+
+func heldText(j Job, mine bool) string {
+	switch {
+	case j.AirlockRequest != "":
+		return "The outputs are in an airlock request. Open the request to see whose turn it is."
+	case mine:
+		return "Look at the outputs and send them to review."
+	}
+	return "A member of the project has to send the outputs to review."
+}
+
+// Turn is one thing that waits for a person, as Home shows it.
+type Turn struct {
+	Kind         string    `json:"kind"`
+	Title        string    `json:"title"`
+	Project      string    `json:"project"` // name
+	ProjectID    string    `json:"project_id"`
+	Href         string    `json:"href"`
+	WaitingSince time.Time `json:"waiting_since"`
+	Action       string    `json:"action"`
+}
+
+const maxTurns = 100
+
+// Waiting returns the jobs that wait for this person, oldest first: those to
+// decide about, and the person's own whose outputs nobody has sent to review.
+func (s *Service) Waiting(tx *store.Tx, actor access.Actor) ([]Turn, error) {
+	turns := []Turn{}
+	decide, err := query(tx, `WHERE state = 'submitted' ORDER BY id LIMIT ?`, maxTurns*5)
+	if err != nil {
+		return nil, err
+	}
+	held, err := query(tx, `WHERE state = 'held' AND request = '' AND submitter = ? ORDER BY id LIMIT ?`, actor.ID, maxTurns)
+	if err != nil {
+		return nil, err
+	}
+	all := append(decide, held...)
+	if err := s.nameProjects(tx, all); err != nil {
+		return nil, err
+	}
+	for _, j := range all {
+		if t, ok := turn(j, actor); ok && len(turns) < maxTurns {
+			turns = append(turns, t)
+		}
+	}
+	return turns, nil
+}
+
+func turn(j Job, actor access.Actor) (Turn, bool) {
+	t := Turn{Title: j.Name, Project: j.ProjectName, ProjectID: j.Project, Href: "/jobs/" + j.ID, WaitingSince: j.CreatedAt}
+	if j.State == Submitted {
+		t.Kind, t.Action = "job-decide", "Approve or refuse"
+		return t, access.Can(actor, access.JobDecide, j.thing())
+	}
+	t.Kind, t.Action = "job-held", "Send outputs to review"
+	if j.HeldAt != nil {
+		t.WaitingSince = *j.HeldAt
+	}
+	return t, access.Can(actor, access.AirlockCreate, j.thing())
+}

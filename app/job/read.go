@@ -1,0 +1,232 @@
+package job
+
+import (
+	"context"
+	"strings"
+
+	"tresor/app/access"
+	"tresor/app/fault"
+	"tresor/app/store"
+	"tresor/sandbox"
+)
+
+// Get returns a job with everything about it. fault.NotFound when the actor may not see it.
+func (s *Service) Get(ctx context.Context, actor access.Actor, id string) (Job, error) {
+	var j Job
+	err := s.DB.View(ctx, func(tx *store.Tx) error {
+		var err error
+		if j, err = load(tx, id); err != nil {
+			return err
+		}
+		if err := access.May(actor, access.JobRead, j.thing()); err != nil {
+			return err
+		}
+		return s.complete(tx, &j)
+	})
+	if err != nil {
+		return Job{}, fault.Wrap("job.Get", err)
+	}
+	return s.shown(ctx, actor, j), nil
+}
+
+// complete adds what other packages know of the job.
+func (s *Service) complete(tx *store.Tx, j *Job) error {
+	p, err := s.Projects.Lookup(tx, j.Project)
+	if err != nil {
+		return err
+	}
+	j.ProjectName = p.Name
+	if j.Outputs, err = s.Outputs.ListByJob(tx, j.ID); err != nil {
+		return err
+	}
+	events, err := s.Log.Timeline(tx, Subject(j.ID))
+	j.Timeline = timeline(events)
+	return err
+}
+
+// shown finishes a job for one reader.
+func (s *Service) shown(_ context.Context, actor access.Actor, j Job) Job {
+	if j.State == Queued {
+		if n := s.sched.position(j.ID); n > 0 {
+			j.Queue = &Queue{Position: n}
+		}
+	}
+	j.Progress = progress(j)
+	j.Next = next(j, actor)
+	j.content = nil
+	none(&j.Tasks)
+	none(&j.Inputs)
+	none(&j.Timeline)
+	none(&j.Outputs)
+	none(&j.Refused)
+	return j
+}
+
+// none makes an absent list an empty one, as JSON readers expect.
+func none[T any](list *[]T) {
+	if *list == nil {
+		*list = []T{}
+	}
+}
+
+func progress(j Job) Progress {
+	p := Progress{Phase: string(j.State), Total: int64(len(j.Tasks))}
+	for _, t := range j.Tasks {
+		if t.State == TaskSucceeded {
+			p.Done++
+		}
+	}
+	return p
+}
+
+// Filter narrows List.
+type Filter struct {
+	Project string  // id or slug; empty: every project the actor sees
+	States  []State // none: all
+	Before  string  // only jobs older than this one: the last id of the page before
+	Limit   int     // at most 500; 0: 100
+}
+
+// List returns jobs that the actor may see, newest first, as summaries: without
+// tasks, inputs, outputs and timeline. A full page means that there may be more.
+func (s *Service) List(ctx context.Context, actor access.Actor, f Filter) ([]Job, error) {
+	const op = "job.List"
+	for _, st := range f.States {
+		if !st.Valid() {
+			return nil, fault.New(op, fault.Invalid, "%q is not a state of a job. Choose one of %s.", clip(string(st)), stateNames())
+		}
+	}
+	list := []Job{}
+	err := s.DB.View(ctx, func(tx *store.Tx) error {
+		where, args, err := s.visible(tx, actor, f)
+		if err != nil || where == "" {
+			return err
+		}
+		list, err = s.page(tx, where, args, f)
+		return err
+	})
+	for i := range list {
+		list[i] = s.shown(ctx, actor, list[i])
+	}
+	return list, fault.Wrap(op, err)
+}
+
+func stateNames() string {
+	names := make([]string, len(States))
+	for i, st := range States {
+		names[i] = string(st)
+	}
+	return strings.Join(names, ", ")
+}
+
+// visible is the condition for the projects that the actor sees; "" when there are none.
+func (s *Service) visible(tx *store.Tx, actor access.Actor, f Filter) (string, []any, error) {
+	if f.Project != "" {
+		p, err := s.Projects.Lookup(tx, f.Project)
+		if err != nil {
+			return "", nil, err
+		}
+		return "project = ?", []any{p.ID}, access.May(actor, access.JobRead, access.Thing{Project: p.ID})
+	}
+	if access.Can(actor, access.JobRead, access.Thing{}) { // a role for the whole site
+		return "1", nil, nil
+	}
+	var args []any
+	for id := range actor.Projects {
+		if access.Can(actor, access.JobRead, access.Thing{Project: id}) {
+			args = append(args, id)
+		}
+	}
+	if len(args) == 0 {
+		return "", nil, nil
+	}
+	return "project IN (" + marks(len(args)) + ")", args, nil
+}
+
+func marks(n int) string { return strings.TrimSuffix(strings.Repeat("?,", n), ",") }
+
+func (s *Service) page(tx *store.Tx, where string, args []any, f Filter) ([]Job, error) {
+	if f.Limit <= 0 {
+		f.Limit = 100
+	}
+	if len(f.States) > 0 {
+		where += " AND state IN (" + marks(len(f.States)) + ")"
+		for _, st := range f.States {
+			args = append(args, string(st))
+		}
+	}
+	if f.Before != "" {
+		where, args = where+" AND id < ?", append(args, f.Before)
+	}
+	list, err := query(tx, "WHERE "+where+" ORDER BY id DESC LIMIT ?", append(args, min(f.Limit, 500))...)
+	if err != nil {
+		return nil, err
+	}
+	return list, s.nameProjects(tx, list)
+}
+
+func query(tx *store.Tx, rest string, args ...any) ([]Job, error) {
+	rows, err := tx.Query(`SELECT `+jobColumns+` FROM job `+rest, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	list := []Job{}
+	for rows.Next() {
+		j, err := scanJob(rows)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, j)
+	}
+	return list, rows.Err()
+}
+
+func (s *Service) nameProjects(tx *store.Tx, list []Job) error {
+	names := map[string]string{}
+	for i := range list {
+		id := list[i].Project
+		if _, ok := names[id]; !ok {
+			p, err := s.Projects.Lookup(tx, id)
+			if err != nil {
+				return err
+			}
+			names[id] = p.Name
+		}
+		list[i].ProjectName = names[id]
+	}
+	return nil
+}
+
+// Lookup returns a job by id without asking who wants it, for airlock and release.
+func (s *Service) Lookup(tx *store.Tx, id string) (Job, error) {
+	j, err := load(tx, id)
+	if err != nil {
+		return j, err
+	}
+	return j, s.complete(tx, &j)
+}
+
+// Usage returns what the job's container uses now; zero when none runs.
+func (s *Service) Usage(ctx context.Context, actor access.Actor, id string) (sandbox.Usage, error) {
+	const op = "job.Usage"
+	j, err := s.Get(ctx, actor, id)
+	if err != nil {
+		return sandbox.Usage{}, fault.Wrap(op, err)
+	}
+	if j.State != Running && j.State != Preparing {
+		return sandbox.Usage{}, nil
+	}
+	u, err := s.Runner.Usage(ctx, refOf(j.ID, j.task, j.Tasks[j.task].Attempt))
+	if err != nil {
+		return u, fault.Kinded(op, fault.Unavailable, err, "The use of memory and processors is not known now. Try again in a moment.")
+	}
+	return u, nil
+}
+
+// Find is Lookup without tasks, outputs and timeline, for whoever needs only to
+// know what the job is and in which project.
+func (s *Service) Find(tx *store.Tx, id string) (Job, error) { return find(tx, id) }
+
+// Thing is what access decides about.
+func (j Job) Thing() access.Thing { return j.thing() }

@@ -1,0 +1,222 @@
+package job
+
+import (
+	"crypto/sha256"
+	"database/sql"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"tresor/app/access"
+	"tresor/app/fault"
+	"tresor/app/store"
+	"tresor/sandbox"
+)
+
+const jobColumns = `id, project, name, purpose, state, reason, next, submitter, submitter_handle, submitter_name, request_hash,
+	queries, datasets, outputs, limits, refusals, task, host_faults, unlimited, cancel_actor, cancel_reason, request,
+	created_at, queued_at, started_at, finished_at, held_at`
+
+type scanner interface{ Scan(...any) error }
+
+func scanJob(row scanner) (Job, error) {
+	var j Job
+	var queries, data, outputs, limits, refusals, canceller string
+	var created int64
+	var queued, started, finished, held sql.NullInt64
+	err := row.Scan(&j.ID, &j.Project, &j.Name, &j.Purpose, &j.State, &j.Reason, &j.storedNext, &j.Submitter.ID, &j.Submitter.Handle, &j.Submitter.Name,
+		&j.requestHash, &queries, &data, &outputs, &limits, &refusals, &j.task, &j.hostFaults, &j.Unlimited, &canceller, &j.cancelReason,
+		&j.AirlockRequest, &created, &queued, &started, &finished, &held)
+	if err != nil {
+		return j, err
+	}
+	j.CreatedAt = store.Time(created)
+	j.QueuedAt, j.StartedAt, j.FinishedAt, j.HeldAt = moment(queued), moment(started), moment(finished), moment(held)
+	return j, j.decode(queries, data, outputs, limits, refusals, canceller)
+}
+
+func (j *Job) decode(queries, data, outputs, limits, refusals, canceller string) error {
+	for text, into := range map[*string]any{&queries: &j.Queries, &data: &j.Datasets, &outputs: &j.Declared, &limits: &j.Limits, &refusals: &j.Refused} {
+		if err := json.Unmarshal([]byte(*text), into); err != nil {
+			return fmt.Errorf("job %s: stored record: %w", j.ID, err)
+		}
+	}
+	if canceller == "" {
+		return nil
+	}
+	j.Cancelling = j.State.Active()
+	var by canceled
+	if err := json.Unmarshal([]byte(canceller), &by); err != nil {
+		return err
+	}
+	j.cancelBy = access.Actor{ID: by.ID, Handle: by.Handle, Name: by.Name, Via: by.Via, Session: by.Session}
+	return nil
+}
+
+// canceled is who asked for a stop, kept until the stop has happened and can be recorded in their name.
+type canceled struct{ ID, Handle, Name, Via, Session string }
+
+func moment(n sql.NullInt64) *time.Time {
+	if !n.Valid {
+		return nil
+	}
+	t := store.Time(n.Int64)
+	return &t
+}
+
+// find loads a job's row without its tasks; fault.NotFound when there is none.
+func find(tx *store.Tx, id string) (Job, error) {
+	j, err := scanJob(tx.QueryRow(`SELECT `+jobColumns+` FROM job WHERE id = ?`, id))
+	if store.NotFound(err) {
+		return j, fault.New("job.Get", fault.NotFound, "There is no such job, or it is not visible to you.")
+	}
+	return j, fault.Wrap("job.Get", err)
+}
+
+// load is find with tasks and the description of inputs.
+func load(tx *store.Tx, id string) (Job, error) {
+	j, err := find(tx, id)
+	if err != nil {
+		return j, err
+	}
+	if j.Tasks, err = loadTasks(tx, id); err != nil {
+		return j, fault.Wrap("job.Get", err)
+	}
+	j.Inputs, err = loadInputs(tx, id)
+	return j, fault.Wrap("job.Get", err)
+}
+
+func loadTasks(tx *store.Tx, id string) ([]TaskRun, error) {
+	rows, err := tx.Query(`SELECT n, image, image_id, image_ref, argv, env, workdir, state, exit_code, attempt, started_at, finished_at
+		FROM job_task WHERE job = ? ORDER BY n`, id)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var list []TaskRun
+	for rows.Next() {
+		t, err := scanTask(rows)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, t)
+	}
+	return list, rows.Err()
+}
+
+func scanTask(row scanner) (TaskRun, error) {
+	var t TaskRun
+	var argv, env string
+	var code, started, finished sql.NullInt64
+	err := row.Scan(&t.N, &t.Image, &t.imageID, &t.ImageRef, &argv, &env, &t.Workdir, &t.State, &code, &t.Attempt, &started, &finished)
+	if err != nil {
+		return t, err
+	}
+	if code.Valid {
+		n := int(code.Int64)
+		t.ExitCode = &n
+	}
+	t.StartedAt, t.FinishedAt = moment(started), moment(finished)
+	if err := json.Unmarshal([]byte(argv), &t.Argv); err != nil {
+		return t, err
+	}
+	return t, json.Unmarshal([]byte(env), &t.Env)
+}
+
+func loadInputs(tx *store.Tx, id string) ([]InputInfo, error) {
+	rows, err := tx.Query(`SELECT name, sha256, size FROM job_input WHERE job = ? ORDER BY name`, id)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	list := []InputInfo{}
+	for rows.Next() {
+		var in InputInfo
+		if err := rows.Scan(&in.Name, &in.SHA256, &in.Size); err != nil {
+			return nil, err
+		}
+		list = append(list, in)
+	}
+	return list, rows.Err()
+}
+
+func loadContent(tx *store.Tx, id string) (map[string][]byte, error) {
+	rows, err := tx.Query(`SELECT name, content FROM job_input WHERE job = ?`, id)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	all := map[string][]byte{}
+	for rows.Next() {
+		var name string
+		var content []byte
+		if err := rows.Scan(&name, &content); err != nil {
+			return nil, err
+		}
+		all[name] = content
+	}
+	return all, rows.Err()
+}
+
+// insert writes a new job in state submitted.
+func insert(tx *store.Tx, j *Job, key string) error {
+	var requestKey any
+	if key != "" {
+		requestKey = key
+	}
+	_, err := tx.Exec(`INSERT INTO job (id, project, name, purpose, state, submitter, submitter_handle, submitter_name, request_key, request_hash,
+		queries, datasets, outputs, limits, created_at) VALUES (?, ?, ?, ?, 'submitted', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		j.ID, j.Project, j.Name, j.Purpose, j.Submitter.ID, j.Submitter.Handle, j.Submitter.Name, requestKey, j.requestHash,
+		mustJSON(j.Queries), mustJSON(j.Datasets), mustJSON(j.Declared), mustJSON(j.Limits), store.Millis(j.CreatedAt))
+	if err != nil {
+		return fault.Wrap("job.Submit", err)
+	}
+	for _, t := range j.Tasks {
+		_, err := tx.Exec(`INSERT INTO job_task (job, n, image, image_id, image_ref, argv, env, workdir, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'waiting')`,
+			j.ID, t.N, t.Image, t.imageID, t.ImageRef, mustJSON(t.Argv), mustJSON(t.Env), t.Workdir)
+		if err != nil {
+			return fault.Wrap("job.Submit", err)
+		}
+	}
+	return insertInputs(tx, j)
+}
+
+func insertInputs(tx *store.Tx, j *Job) error {
+	for i, in := range j.Inputs {
+		content := j.content[in.Name]
+		sum := sha256.Sum256(content)
+		j.Inputs[i].SHA256 = hex.EncodeToString(sum[:])
+		_, err := tx.Exec(`INSERT INTO job_input (job, name, sha256, size, content) VALUES (?, ?, ?, ?, ?)`,
+			j.ID, in.Name, j.Inputs[i].SHA256, in.Size, content)
+		if err != nil {
+			return fault.Wrap("job.Submit", err)
+		}
+	}
+	return nil
+}
+
+func saveTask(tx *store.Tx, id string, t TaskRun) error {
+	var code any
+	if t.ExitCode != nil {
+		code = *t.ExitCode
+	}
+	_, err := tx.Exec(`UPDATE job_task SET state = ?, exit_code = ?, attempt = ?, started_at = ?, finished_at = ? WHERE job = ? AND n = ?`,
+		t.State, code, t.Attempt, millis(t.StartedAt), millis(t.FinishedAt), id, t.N)
+	return fault.Wrap("job.task", err)
+}
+
+func millis(t *time.Time) any {
+	if t == nil {
+		return nil
+	}
+	return store.Millis(*t)
+}
+
+func saveRefusals(tx *store.Tx, id string, list []sandbox.Refusal) error {
+	if len(list) == 0 {
+		return nil
+	}
+	_, err := tx.Exec(`UPDATE job SET refusals = ? WHERE id = ?`, mustJSON(list), id)
+	return fault.Wrap("job.refusals", err)
+}

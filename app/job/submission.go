@@ -1,0 +1,300 @@
+package job
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"path"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"tresor/app/dataset/sqlrun"
+	"tresor/app/fault"
+	"tresor/app/output"
+	"tresor/sandbox"
+)
+
+// Query is one SQL statement and the file it fills.
+type Query struct {
+	Output string `json:"output"` // file name; ".csv" is added when missing
+	SQL    string `json:"sql"`
+}
+
+// Task is one command in one image.
+type Task struct {
+	Image   string   `json:"image"` // name or digest of an approved image
+	Argv    []string `json:"argv"`
+	Env     []string `json:"env"`     // NAME=value; never secrets
+	Workdir string   `json:"workdir"` // inside /work; empty: /work
+}
+
+// Input is a small file that the submission carries; tasks find it at /in/<Name>.
+type Input struct {
+	Name    string `json:"name"`
+	Content string `json:"content"`
+}
+
+// Submission asks for a job: either SQL or Tasks.
+type Submission struct {
+	Project        string   `json:"project"` // id or slug
+	Name           string   `json:"name"`
+	Purpose        string   `json:"purpose"`
+	SQL            []Query  `json:"sql,omitempty"`
+	Tasks          []Task   `json:"tasks,omitempty"`
+	Inputs         []Input  `json:"inputs,omitempty"`
+	Datasets       []string `json:"datasets,omitempty"` // ids or slugs; none: all that the project is granted
+	Outputs        []string `json:"outputs,omitempty"`  // files, globs or folders in /work/out; not with SQL
+	Limits         *Limits  `json:"limits,omitempty"`
+	IdempotencyKey string   `json:"idempotency_key,omitempty"` // the same key in a project means the same job
+}
+
+// The most a submission may hold.
+const (
+	MaxInput    = 128 << 10 // bytes of one inline input
+	MaxInputs   = 1 << 20   // bytes of all inline inputs
+	maxCount    = 50        // inputs, outputs, queries
+	maxTasks    = 20
+	maxArgument = 32 << 10 // bytes of one argument
+	maxCommand  = 96 << 10 // bytes of a task's arguments and environment
+	maxName     = 120      // characters
+	maxPurpose  = 4000     // characters
+	workFolder  = "/work"
+	inFolder    = "/in"
+	sqlImage    = "tresor/sql"
+)
+
+func invalid(format string, args ...any) error {
+	return fault.New("job.Submit", fault.Invalid, format, args...)
+}
+
+// normalise checks everything about a submission that needs no database and
+// returns it in its one canonical form: SQL has become a task with its input and outputs.
+func (sub Submission) normalise() (Submission, error) {
+	sub.Name, sub.Purpose = strings.TrimSpace(sub.Name), strings.TrimSpace(sub.Purpose)
+	for _, check := range []func(*Submission) error{checkTexts, checkKind, checkTasks, checkInputs, checkOutputs} {
+		if err := check(&sub); err != nil {
+			return sub, err
+		}
+	}
+	return sub, nil
+}
+
+func checkTexts(s *Submission) error {
+	switch {
+	case s.Name == "":
+		return invalid("The job has no name. Give it one that the others in the project understand.")
+	case utf8.RuneCountInString(s.Name) > maxName:
+		return invalid("The name is longer than %d characters. Shorten it.", maxName)
+	case unreadable(s.Name, false):
+		return invalid("The name holds control or invisible characters. Remove them.")
+	case utf8.RuneCountInString(s.Purpose) > maxPurpose:
+		return invalid("The purpose is longer than %d characters. Shorten it.", maxPurpose)
+	case unreadable(s.Purpose, true):
+		return invalid("The purpose holds control or invisible characters. Remove them.")
+	case len(s.IdempotencyKey) > 200 || unreadable(s.IdempotencyKey, false):
+		return invalid("The idempotency key is longer than 200 bytes or holds control characters.")
+	}
+	return nil
+}
+
+func unreadable(text string, lines bool) bool {
+	if !utf8.ValidString(text) {
+		return true
+	}
+	return strings.ContainsFunc(text, func(r rune) bool {
+		if lines && (r == '\n' || r == '\t' || r == '\r') {
+			return false
+		}
+		return unicode.IsControl(r) || unicode.Is(unicode.Cf, r)
+	})
+}
+
+func checkKind(s *Submission) error {
+	switch {
+	case len(s.SQL) == 0 && len(s.Tasks) == 0:
+		return invalid("There is nothing to run. Write an SQL statement or name a task.")
+	case len(s.SQL) > 0 && len(s.Tasks) > 0:
+		return invalid("A job runs SQL statements or tasks, not both. Submit two jobs.")
+	case len(s.SQL) > 0 && len(s.Outputs) > 0:
+		return invalid("An SQL job declares no outputs: each statement names its own file.")
+	case len(s.SQL) > maxCount:
+		return invalid("There are %d statements, and a job runs at most %d. Submit several jobs.", len(s.SQL), maxCount)
+	case len(s.SQL) > 0:
+		return fromSQL(s)
+	}
+	return nil
+}
+
+// fromSQL turns the statements into the one task that runs them.
+func fromSQL(s *Submission) error {
+	queries := make([]sqlrun.Query, len(s.SQL))
+	s.SQL = append([]Query(nil), s.SQL...)
+	for i := range s.SQL {
+		q := &s.SQL[i]
+		if q.Output = strings.TrimSpace(q.Output); path.Ext(q.Output) == "" && q.Output != "" {
+			q.Output += ".csv"
+		}
+		queries[i] = sqlrun.Query{Output: q.Output, SQL: q.SQL}
+		s.Outputs = append(s.Outputs, path.Join(sqlrun.OutDir, q.Output))
+	}
+	if err := sqlrun.Validate(queries); err != nil {
+		return err
+	}
+	script, err := sqlrun.Script(queries)
+	if err != nil {
+		return fault.Wrap("job.Submit", err)
+	}
+	s.Tasks = []Task{{Image: sqlImage, Argv: sqlrun.Argv()}}
+	s.Inputs = append([]Input{{Name: path.Base(sqlrun.ScriptPath), Content: string(script)}}, s.Inputs...)
+	return nil
+}
+
+func checkTasks(s *Submission) error {
+	if len(s.Tasks) > maxTasks {
+		return invalid("There are %d tasks, and a job runs at most %d.", len(s.Tasks), maxTasks)
+	}
+	s.Tasks = append([]Task(nil), s.Tasks...)
+	for i := range s.Tasks {
+		if err := s.Tasks[i].check(i + 1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *Task) check(n int) error {
+	if t.Image = strings.TrimSpace(t.Image); t.Image == "" {
+		return invalid("Task %d names no image. Choose one of the approved images.", n)
+	}
+	if len(t.Argv) == 0 || t.Argv[0] == "" {
+		return invalid("Task %d has no command. Give the program and its arguments as a list.", n)
+	}
+	total := 0
+	for _, a := range append(append([]string(nil), t.Argv...), t.Env...) {
+		if total += len(a) + 1; len(a) > maxArgument || total > maxCommand {
+			return invalid("The command of task %d is too long: %d KB per argument, %d KB in all. Put long texts into an input file.", n, maxArgument>>10, maxCommand>>10)
+		}
+		if strings.ContainsRune(a, 0) || !utf8.ValidString(a) {
+			return invalid("The command of task %d holds a NUL byte or is not UTF-8.", n)
+		}
+	}
+	for _, e := range t.Env {
+		if name, _, ok := strings.Cut(e, "="); !ok || !envName(name) {
+			return invalid("The environment of task %d holds %q. Write NAME=value with a name of letters, digits and underscores.", n, clip(e))
+		}
+	}
+	return t.checkWorkdir(n)
+}
+
+func (t *Task) checkWorkdir(n int) error {
+	if t.Workdir == "" {
+		t.Workdir = workFolder
+	}
+	if path.Clean(t.Workdir) != t.Workdir || !(t.Workdir == workFolder || strings.HasPrefix(t.Workdir, workFolder+"/")) || sandbox.CheckPath(t.Workdir) != nil {
+		return invalid("The working folder %q of task %d is not %s or a folder in it.", clip(t.Workdir), n, workFolder)
+	}
+	return nil
+}
+
+func envName(s string) bool {
+	for i, r := range s {
+		letter := r == '_' || r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z'
+		if !letter && (i == 0 || r < '0' || r > '9') {
+			return false
+		}
+	}
+	return s != ""
+}
+
+func checkInputs(s *Submission) error {
+	if len(s.Inputs) > maxCount {
+		return invalid("There are %d input files, and a job carries at most %d. Have large data registered as a dataset.", len(s.Inputs), maxCount)
+	}
+	seen, total := map[string]bool{}, 0
+	for _, in := range s.Inputs {
+		switch total += len(in.Content); {
+		case !fileName(in.Name):
+			return invalid("The input name %q is not a plain file name: letters, digits, dot, hyphen and underscore, at most 100, not starting with a dot or hyphen.", clip(in.Name))
+		case seen[in.Name]:
+			return invalid("Two inputs are called %q. Every input needs its own name.", in.Name)
+		case len(in.Content) > MaxInput:
+			return invalid("The input %q has %s, and an input may have %s. Have large data registered as a dataset.", in.Name, sizeText(int64(len(in.Content))), sizeText(MaxInput))
+		case total > MaxInputs:
+			return invalid("The inputs have more than %s together. Have large data registered as a dataset.", sizeText(MaxInputs))
+		}
+		seen[in.Name] = true
+	}
+	return nil
+}
+
+func fileName(s string) bool {
+	if s == "" || len(s) > 100 || s[0] == '.' || s[0] == '-' {
+		return false
+	}
+	return !strings.ContainsFunc(s, func(r rune) bool {
+		return r > unicode.MaxASCII || !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("._-", r)
+	})
+}
+
+func checkOutputs(s *Submission) error {
+	if len(s.Outputs) == 0 {
+		return invalid("The job declares no output, so nothing could ever leave it. Name the files it writes to %s.", output.Folder)
+	}
+	if len(s.Outputs) > maxCount {
+		return invalid("There are %d declared outputs, and a job declares at most %d. A pattern such as tables/*.csv covers many files.", len(s.Outputs), maxCount)
+	}
+	seen := map[string]bool{}
+	list := make([]string, len(s.Outputs))
+	for i, o := range s.Outputs {
+		p, err := outputPath(o)
+		if err != nil {
+			return err
+		}
+		if key := strings.ToLower(p); seen[key] {
+			return invalid("The output %q is declared twice.", clip(o))
+		} else {
+			seen[key] = true
+		}
+		list[i] = p
+	}
+	s.Outputs = list
+	return nil
+}
+
+// outputPath makes a declared output absolute; it must lie in the output folder.
+func outputPath(o string) (string, error) {
+	p := strings.TrimSpace(o)
+	if !path.IsAbs(p) {
+		p = path.Join(output.Folder, p)
+	}
+	if path.Clean(p) != p || strings.Contains(o, "..") || !strings.HasPrefix(p, output.Folder+"/") {
+		return "", invalid("The output %q does not lie in %s. Write outputs there and name them relative to it.", clip(o), output.Folder)
+	}
+	if err := sandbox.CheckPath(p); err != nil {
+		return "", invalid("The output %q cannot be used: %v.", clip(o), err)
+	}
+	if _, err := path.Match(p, "/"); err != nil {
+		return "", invalid("The output pattern %q is malformed. Use * and ? and close every bracket.", clip(o))
+	}
+	return p, nil
+}
+
+// hash identifies what was submitted, to notice a key used for something else.
+func (sub Submission) hash() string {
+	sub.IdempotencyKey = ""
+	b, err := json.Marshal(sub)
+	if err != nil {
+		return ""
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}
+
+func clip(s string) string {
+	s = sandbox.Printable(s)
+	if len(s) > 60 {
+		return s[:60] + "…"
+	}
+	return s
+}

@@ -1,0 +1,310 @@
+package job
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"tresor/app/access"
+	"tresor/app/fault"
+	"tresor/app/output"
+	"tresor/app/store"
+	"tresor/sandbox"
+)
+
+const maxHostFaults = 3 // attempts that the host may spoil before the job fails
+
+// runTask brings one task to its end. nil, nil: it succeeded and is not the last.
+func (r *run) runTask(n int) (*ending, error) {
+	if end, err := r.launch(n); end != nil || err != nil {
+		return end, err
+	}
+	settle := soon(r.s.times.markAfter, func() { r.mark(n) })
+	defer settle()
+	for {
+		timedOut, end, err := r.follow(n)
+		if end != nil || err != nil {
+			return end, err
+		}
+		end, err = r.collect(n, timedOut)
+		if !errors.Is(err, errNotOver) {
+			return end, err
+		}
+		if !r.s.pause(r.ctx, 0) {
+			return nil, errLeave
+		}
+	}
+}
+
+var errNotOver = errors.New("the command has not ended")
+
+// launch has the container of the present attempt running, or over.
+func (r *run) launch(n int) (*ending, error) {
+	for {
+		ref := refOf(r.id, n, r.job.Tasks[n].Attempt)
+		st, err := r.status(ref)
+		if err != nil {
+			return nil, err
+		}
+		switch st.Phase {
+		case sandbox.Running, sandbox.Ended, sandbox.Exited:
+			r.job.Unlimited = r.job.Unlimited || st.Unlimited
+			return nil, nil
+		case sandbox.Absent:
+			if r.job.Tasks[n].State == TaskRunning {
+				return disappeared(), nil
+			}
+			if end, err := r.fresh(n); end != nil || err != nil {
+				return end, err
+			}
+		}
+		if r.cancelled() {
+			return r.cancelEnd(), nil
+		}
+		if end, err := r.try(n); end != nil || err != nil {
+			return end, err
+		}
+	}
+}
+
+// fresh gives an adopted task without a container a new attempt: the old one was
+// probably never made, but nobody can know, and no attempt runs twice.
+func (r *run) fresh(n int) (*ending, error) {
+	if !r.adopted {
+		return nil, nil
+	}
+	r.adopted = false
+	if r.cancelled() {
+		return r.cancelEnd(), nil
+	}
+	return nil, r.again(n, 0)
+}
+
+// try prepares and starts one attempt. Whether a start that failed has started
+// something only the status can tell: so nil, nil means look again.
+func (r *run) try(n int) (*ending, error) {
+	sp, err := r.s.spec(&r.job, n, r.mounts)
+	if err == nil {
+		err = r.s.Runner.Prepare(r.ctx, sp)
+	}
+	if err == nil && r.cancelled() {
+		return r.cancelEnd(), nil
+	}
+	if err == nil {
+		err = r.s.Runner.Start(r.ctx, sp.Ref)
+	}
+	if err == nil || r.ctx.Err() != nil {
+		return nil, r.left(nil)
+	}
+	r.s.Logger.Warn("jobs: starting a container", "job", r.id, "ref", sp.Ref, "err", err)
+	if end := startRefused(r.job.Tasks[n], err); end != nil {
+		return end, nil
+	}
+	return r.spoiled(n, sp.Ref)
+}
+
+// startRefused explains an error that another attempt would not change.
+func startRefused(t TaskRun, err error) *ending {
+	var unfit *sandbox.ErrUnfit
+	switch {
+	case errors.As(err, &unfit):
+		return failed("host-unfit", "This server cannot run it safely: "+sentence(unfit.Reason), "An operator has to act: "+sentence(unfit.Next))
+	case errors.Is(err, sandbox.ErrInvalid):
+		return failed("spec-refused", "The sandbox refused the task: "+sentence(sandbox.Printable(err.Error())), "Change what the reason names and submit it again.")
+	case errors.Is(err, sandbox.ErrAbsent):
+		return failed("image-missing", fmt.Sprintf("The image %s is not on the server any more.", t.ImageRef), "Ask an operator to import it again, then submit the job again.")
+	}
+	return nil
+}
+
+func sentence(s string) string {
+	if s = strings.TrimSpace(s); s == "" || strings.HasSuffix(s, ".") {
+		return s
+	}
+	return s + "."
+}
+
+// spoiled follows an attempt that the host broke: if its command was not started a
+// new attempt is recorded after a pause, three times at most.
+func (r *run) spoiled(n int, ref sandbox.Ref) (*ending, error) {
+	st, err := r.status(ref)
+	if err != nil {
+		return nil, err
+	}
+	if st.Phase != sandbox.Absent && st.Phase != sandbox.Created {
+		return nil, nil // it was started after all
+	}
+	if r.job.hostFaults+1 >= maxHostFaults {
+		return failed("host-failed", fmt.Sprintf("The server's container engine failed %d times before the command could start.", maxHostFaults),
+			"Submit it again later. An operator finds the cause in the server's log."), nil
+	}
+	if !r.waitOrStop(r.job.hostFaults) {
+		return nil, r.left(nil)
+	}
+	return nil, r.again(n, 1)
+}
+
+// waitOrStop pauses; false when the server or a person ended the pause.
+func (r *run) waitOrStop(try int) bool {
+	t := time.NewTimer(r.s.times.pauses[min(try, len(r.s.times.pauses)-1)])
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-r.stopped:
+	case <-r.ctx.Done():
+	}
+	return false
+}
+
+// status asks until the engine answers: while it is down nobody knows what runs.
+func (r *run) status(ref sandbox.Ref) (st sandbox.Status, err error) {
+	err = r.s.patiently(r.ctx, func() error {
+		st, err = r.s.Runner.Status(r.ctx, ref)
+		return err
+	})
+	var unfit *sandbox.ErrUnfit
+	if errors.As(err, &unfit) { // nothing of ours can be there; Prepare will say why
+		return sandbox.Status{Ref: ref, Phase: sandbox.Absent}, nil
+	}
+	return st, r.left(err)
+}
+
+func disappeared() *ending {
+	e := failed("container-gone", "The container disappeared while the command ran.", "Submit it again. An operator finds in the server's log who removed it.")
+	e.ran = true
+	return e
+}
+
+// mark makes durable that a command runs, when it does so long enough for that to matter.
+func (r *run) mark(n int) {
+	err := r.s.update(r.ctx, func(tx *store.Tx) error {
+		j, err := load(tx, r.id)
+		if err != nil {
+			return err
+		}
+		return r.s.running(tx, &j, n)
+	})
+	if err != nil && r.ctx.Err() == nil {
+		r.s.Logger.Warn("jobs: noting that a job runs", "job", r.id, "err", err)
+	}
+}
+
+// running moves a job that is preparing to running, with its task.
+func (s *Service) running(tx *store.Tx, j *Job, n int) error {
+	t := &j.Tasks[n]
+	if t.State == TaskPreparing {
+		now := tx.Now()
+		t.State, t.StartedAt = TaskRunning, &now
+		if err := saveTask(tx, j.ID, *t); err != nil {
+			return err
+		}
+	}
+	if j.State != Preparing {
+		return nil
+	}
+	return s.move(tx, j, step{to: Running, by: access.System, detail: []string{"task", strconv.Itoa(n), "attempt", strconv.Itoa(t.Attempt)}})
+}
+
+// follow stores the log until the command has ended, and ends it when a person or
+// the wall clock says so.
+func (r *run) follow(n int) (timedOut bool, end *ending, err error) {
+	ref := refOf(r.id, n, r.job.Tasks[n].Attempt)
+	log, err := r.s.openLog(r.id, n, r.job.Limits.LogSize)
+	if err != nil {
+		return false, nil, fault.Wrap("job.follow", err)
+	}
+	defer func() {
+		if cerr := log.close(); cerr != nil {
+			r.s.Logger.Warn("jobs: storing a log", "job", r.id, "err", cerr)
+		}
+	}()
+	g := r.guard(ref, n)
+	defer g.stop()
+	for try := 0; ; try++ {
+		err := r.s.Runner.Logs(r.ctx, ref, log.pos, log.write)
+		if err == nil {
+			return g.stop(), nil, nil
+		}
+		if r.ctx.Err() != nil {
+			return false, nil, errLeave
+		}
+		end, over, err := r.afterLogs(ref, err, try)
+		if end != nil || err != nil || over {
+			return g.stop(), end, err
+		}
+	}
+}
+
+// afterLogs decides what a broken log stream means; over: go on without the rest.
+func (r *run) afterLogs(ref sandbox.Ref, cause error, try int) (end *ending, over bool, err error) {
+	r.s.Logger.Warn("jobs: following a log", "job", r.id, "ref", ref, "err", cause)
+	st, err := r.status(ref)
+	if err != nil {
+		return nil, false, err
+	}
+	const tries = 5 // for the rest of a log whose command is over
+	switch st.Phase {
+	case sandbox.Absent:
+		return disappeared(), false, nil
+	case sandbox.Ended, sandbox.Exited:
+		if try >= tries {
+			return nil, true, nil
+		}
+	}
+	if !r.s.pause(r.ctx, min(try, 1)) {
+		return nil, false, errLeave
+	}
+	return nil, false, nil
+}
+
+// collect takes the outputs of the last task, ends the container and judges how it ended.
+func (r *run) collect(n int, timedOut bool) (*ending, error) {
+	ref := refOf(r.id, n, r.job.Tasks[n].Attempt)
+	caps := output.Caps{Files: r.job.Limits.OutputFiles, Bytes: r.job.Limits.OutputBytes}
+	for try := 0; ; try++ {
+		sink := r.s.Outputs.Sink(caps)
+		got, err := r.s.Runner.Collect(r.ctx, ref, sink.Take)
+		if err == nil {
+			end := r.judge(n, got, sink, timedOut)
+			if end == nil || end.to != Held {
+				sink.Abort()
+				return end, nil
+			}
+			if err = sink.Commit(r.ctx); err == nil {
+				return end, nil
+			}
+		}
+		sink.Abort()
+		if r.ctx.Err() != nil {
+			return nil, errLeave
+		}
+		if end, err := r.afterCollect(ref, err, try); end != nil || err != nil {
+			return end, err
+		}
+	}
+}
+
+// afterCollect decides what a failed collection means; nil, nil: collect again.
+func (r *run) afterCollect(ref sandbox.Ref, cause error, try int) (*ending, error) {
+	r.s.Logger.Warn("jobs: collecting outputs", "job", r.id, "ref", ref, "err", cause)
+	st, err := r.status(ref)
+	switch {
+	case err != nil:
+		return nil, err
+	case st.Phase == sandbox.Absent:
+		return disappeared(), nil
+	case st.Phase == sandbox.Running:
+		return nil, errNotOver
+	case try >= 5 && !errors.Is(cause, sandbox.ErrHost):
+		e := failed("outputs-not-kept", "Its outputs could not be kept. "+fault.Message(cause), "Ask an operator to look at the server's disk, then submit the job again.")
+		e.ran = true
+		return e, nil
+	}
+	if !r.s.pause(r.ctx, try) {
+		return nil, errLeave
+	}
+	return nil, nil
+}
