@@ -1,0 +1,168 @@
+package audit
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"tresor/app/fault"
+	"tresor/app/store"
+)
+
+// Filter chooses events; empty fields choose all.
+type Filter struct {
+	Subject string
+	Project string
+	Actor   string // person id
+	Verb    string // whole verb, or "noun." for all of a noun
+	Before  int64  // only events with a smaller number; 0: from the newest
+	Limit   int    // at most this many; 0: 50, never over 1000
+}
+
+// List returns the chosen events, newest first.
+func (l *Log) List(tx *store.Tx, f Filter) ([]Event, error) {
+	where, args := []string{"1=1"}, []any{}
+	add := func(cond string, v any, on bool) {
+		if on {
+			where, args = append(where, cond), append(args, v)
+		}
+	}
+	add("subject = ?", f.Subject, f.Subject != "")
+	add("project = ?", f.Project, f.Project != "")
+	add("actor = ?", f.Actor, f.Actor != "")
+	add("seq < ?", f.Before, f.Before > 0)
+	if noun, ok := strings.CutSuffix(f.Verb, "."); ok {
+		add("verb LIKE ? ESCAPE '\\'", noun+".%", verbShape.MatchString(noun+".x"))
+	} else {
+		add("verb = ?", f.Verb, f.Verb != "")
+	}
+	limit := min(f.Limit, 1000)
+	if limit <= 0 {
+		limit = 50
+	}
+	return events(tx, fmt.Sprintf(`SELECT leaf FROM audit_leaf WHERE %s ORDER BY seq DESC LIMIT %d`, strings.Join(where, " AND "), limit), args...)
+}
+
+// Timeline returns every event of one subject, oldest first.
+func (l *Log) Timeline(tx *store.Tx, subject string) ([]Event, error) {
+	return events(tx, `SELECT leaf FROM audit_leaf WHERE subject = ? ORDER BY seq`, subject)
+}
+
+func events(tx *store.Tx, query string, args ...any) ([]Event, error) {
+	rows, err := tx.Query(query, args...)
+	if err != nil {
+		return nil, fault.Wrap("audit.events", err)
+	}
+	defer rows.Close()
+	out := []Event{}
+	for rows.Next() {
+		var leaf string
+		if err := rows.Scan(&leaf); err != nil {
+			return nil, fault.Wrap("audit.events", err)
+		}
+		e, err := decode([]byte(leaf))
+		if err != nil {
+			return nil, damaged("audit.events", int64(len(out)), err)
+		}
+		out = append(out, e)
+	}
+	return out, fault.Wrap("audit.events", rows.Err())
+}
+
+func damaged(op string, seq int64, err error) error {
+	return fault.WithNext(fault.Kinded(op, fault.Internal, err, "The audit log is damaged near event %d.", seq), "Run `tresor audit verify` and restore the database from a backup.")
+}
+
+// InclusionProof proves, without the database, that an event is in a log whose
+// signed checkpoint one holds.
+type InclusionProof struct {
+	Seq        int64    `json:"seq"`
+	Leaf       string   `json:"leaf"`       // the event's canonical JSON
+	Hashes     []string `json:"hashes"`     // RFC 6962 audit path, base64
+	Checkpoint string   `json:"checkpoint"` // signed note
+}
+
+// Proof proves event seq against the newest checkpoint. An event that no
+// checkpoint covers yet is fault.Unavailable: call Checkpoint first.
+func (l *Log) Proof(tx *store.Tx, seq int64) (InclusionProof, error) {
+	const op = "audit.Proof"
+	p := InclusionProof{Seq: seq, Hashes: []string{}}
+	err := tx.QueryRow(`SELECT leaf FROM audit_leaf WHERE seq = ?`, seq).Scan(&p.Leaf)
+	if store.NotFound(err) {
+		return p, fault.New(op, fault.NotFound, "There is no event %d.", seq)
+	}
+	if err != nil {
+		return p, fault.Wrap(op, err)
+	}
+	c, err := l.newest(tx)
+	if err != nil && fault.KindOf(err) != fault.NotFound {
+		return p, fault.Wrap(op, err)
+	}
+	if seq >= c.Size {
+		return p, fault.New(op, fault.Unavailable, "Event %d is not covered by a signed checkpoint yet. Try again in a minute.", seq)
+	}
+	proof, err := tlog.ProveRecord(c.Size, seq, stored{tx})
+	if err != nil {
+		return p, fault.Wrap(op, err)
+	}
+	for _, h := range proof {
+		p.Hashes = append(p.Hashes, base64.StdEncoding.EncodeToString(h[:]))
+	}
+	p.Checkpoint = string(c.Note)
+	return p, nil
+}
+
+// Consistency proves that the log of size newSize contains the one of oldSize.
+func (l *Log) Consistency(tx *store.Tx, oldSize, newSize int64) ([]string, error) {
+	n, err := size(tx)
+	if err != nil {
+		return nil, fault.Wrap("audit.Consistency", err)
+	}
+	if oldSize < 1 || newSize < oldSize || newSize > n {
+		return nil, fault.New("audit.Consistency", fault.Invalid, "The log has %d events; ask for two sizes in order within it.", n)
+	}
+	proof, err := tlog.ProveTree(newSize, oldSize, stored{tx})
+	if err != nil {
+		return nil, fault.Wrap("audit.Consistency", err)
+	}
+	out := []string{}
+	for _, h := range proof {
+		out = append(out, base64.StdEncoding.EncodeToString(h[:]))
+	}
+	return out, nil
+}
+
+// Verify checks the proof with the verifier key alone and returns the event and
+// the checkpoint it is proved against. An empty key checks the arithmetic with
+// the signature left aside, and says so by returning signed false.
+func (p InclusionProof) Verify(key string) (e Event, c Checkpoint, signed bool, err error) {
+	if e, err = decode([]byte(p.Leaf)); err != nil {
+		return e, c, false, fmt.Errorf("the proof's event is %w", err)
+	}
+	if e.Seq != p.Seq {
+		return e, c, false, errors.New("the proof is of another event")
+	}
+	if key != "" {
+		c, err = parse([]byte(p.Checkpoint), key)
+	} else {
+		c, err = parseUnsigned(p.Checkpoint)
+	}
+	if err != nil {
+		return e, c, false, err
+	}
+	path := make(tlog.RecordProof, 0, len(p.Hashes))
+	for _, s := range p.Hashes {
+		raw, err := base64.StdEncoding.DecodeString(s)
+		if err != nil || len(raw) != tlog.HashSize {
+			return e, c, false, errors.New("the proof's path holds something that is not a hash")
+		}
+		path = append(path, tlog.Hash(raw))
+	}
+	if p.Seq < 0 || p.Seq >= c.Size || tlog.CheckRecord(path, c.Size, c.Root, p.Seq, tlog.RecordHash([]byte(p.Leaf))) != nil {
+		return e, c, false, errors.New("the event is not in the log that the checkpoint signs")
+	}
+	return e, c, key != "", nil
+}
