@@ -115,7 +115,7 @@ const (
 var masked = []string{
 	"/proc/interrupts", "/proc/softirqs", "/proc/kallsyms", "/proc/modules", "/proc/diskstats", "/proc/partitions", "/proc/swaps",
 	"/proc/cmdline", "/proc/config.gz", "/proc/vmallocinfo", "/proc/slabinfo", "/proc/zoneinfo", "/proc/buddyinfo",
-	"/proc/pagetypeinfo",
+	"/proc/pagetypeinfo", "/proc/pressure", "/proc/key-users", "/proc/schedstat",
 	"/sys/devices", "/sys/class", "/sys/block", "/sys/bus", "/sys/module", "/sys/kernel", "/sys/power", "/sys/hypervisor",
 }
 

@@ -16,6 +16,8 @@ func main() {
 		switch os.Args[1] {
 		case "agent":
 			os.Exit(agent.Main(os.Args[2:]))
+		case "probe":
+			os.Exit(agent.ProbeMain(os.Args[2:]))
 		case "podman-shim":
 			os.Exit(podman.ShimMain(os.Args[2:]))
 		}

@@ -66,3 +66,15 @@ func (w World) stubborn(ctx context.Context) error {
 	time.Sleep(time.Minute)
 	return nil
 }
+
+// spin uses the processor for a while and says how much of it it got, in milliseconds.
+func (w World) spin(d time.Duration) error {
+	for begin := time.Now(); time.Since(begin) < d; {
+	}
+	var r syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
+		return err
+	}
+	fmt.Fprintln(w.Out, time.Duration(r.Utime.Nano()+r.Stime.Nano()).Milliseconds())
+	return nil
+}
