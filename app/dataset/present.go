@@ -3,6 +3,7 @@ package dataset
 import (
 	"context"
 	"database/sql"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -49,39 +50,77 @@ func presentFault(err error) error {
 	return fault.Kinded(op, fault.Internal, err, "The files of this version are safe, but they could not be prepared for queries. The operator finds the cause in the log; a restart of the server tries again.")
 }
 
+// pageSize is that of a presentation: large, because queries read whole tables.
+const pageSize = 32 << 10
+
+// fillPresentation lets SQLite make the file with its schema and the dictionary,
+// then writes the rows of the tables behind, and counts them.
 func fillPresentation(ctx context.Context, dir, path string, v Version, moved *atomic.Int64) error {
-	db, err := store.CreateFile(path)
+	roots, err := makeSchema(ctx, path, v)
 	if err != nil {
 		return err
 	}
-	err = inOneTransaction(ctx, db, func(conn *sql.Conn) error {
-		for _, t := range v.Tables {
-			if err := fillTable(ctx, conn, filepath.Join(dir, "files", t.File), t, moved); err != nil {
-				return fmt.Errorf("table %s: %w", t.Name, err)
-			}
-		}
-		return fillDictionary(ctx, conn, v)
-	})
-	if err := errors.Join(err, db.Close()); err != nil {
+	p, err := openPager(path)
+	if err != nil {
 		return err
 	}
-	return store.Seal(path)
+	for i, t := range v.Tables {
+		if err == nil {
+			err = fillTable(ctx, p, filepath.Join(dir, "files", t.File), t, roots[i], moved)
+		}
+	}
+	if err := errors.Join(err, p.seal()); err != nil {
+		return err
+	}
+	if err := store.Seal(path); err != nil {
+		return err
+	}
+	return countRows(ctx, path, v)
 }
 
-func inOneTransaction(ctx context.Context, db *sql.DB, do func(*sql.Conn) error) error {
-	conn, err := db.Conn(ctx)
+// makeSchema returns the root page of every table.
+func makeSchema(ctx context.Context, path string, v Version) (roots []uint32, err error) {
+	db, err := store.CreateFile(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	if _, err := db.ExecContext(ctx, fmt.Sprintf("PRAGMA page_size=%d", pageSize)); err != nil {
+		return nil, err
+	}
+	if err := fillDictionary(ctx, db, v); err != nil {
+		return nil, err
+	}
+	for _, t := range v.Tables {
+		var root uint32
+		if _, err := db.ExecContext(ctx, createSQL(t)); err != nil {
+			return nil, fmt.Errorf("table %s: %w", t.Name, err)
+		}
+		if err := db.QueryRowContext(ctx, "SELECT rootpage FROM sqlite_schema WHERE name = ?", t.Name).Scan(&root); err != nil {
+			return nil, err
+		}
+		roots = append(roots, root)
+	}
+	return roots, nil
+}
+
+// countRows lets SQLite walk every tree that was written without it.
+func countRows(ctx context.Context, path string, v Version) error {
+	db, err := store.OpenReadOnly(path)
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
-	if _, err := conn.ExecContext(ctx, "PRAGMA cache_size=-65536; PRAGMA temp_store=MEMORY; BEGIN"); err != nil {
-		return err
+	defer db.Close()
+	for _, t := range v.Tables {
+		var n int64
+		if err := db.QueryRowContext(ctx, "SELECT count(*) FROM "+quoted(t.Name)).Scan(&n); err != nil {
+			return err
+		}
+		if n != t.Rows {
+			return fmt.Errorf("table %s has %d rows, the file has %d", t.Name, n, t.Rows)
+		}
 	}
-	if err := do(conn); err != nil {
-		return err // the file is thrown away
-	}
-	_, err = conn.ExecContext(ctx, "COMMIT")
-	return err
+	return nil
 }
 
 // sqlType is how a column is declared.
@@ -105,20 +144,44 @@ func createSQL(t Table) string {
 	return "CREATE TABLE " + quoted(t.Name) + " (" + strings.Join(defs, ", ") + ")"
 }
 
-func fillTable(ctx context.Context, conn *sql.Conn, file string, t Table, moved *atomic.Int64) error {
-	if _, err := conn.ExecContext(ctx, createSQL(t)); err != nil {
-		return err
+// fillTable reads and encodes a file in one goroutine and writes its pages in
+// another.
+func fillTable(ctx context.Context, p *pager, file string, t Table, root uint32, moved *atomic.Int64) error {
+	full, free := make(chan []byte, 2), make(chan []byte, 3)
+	for range cap(free) {
+		free <- nil
 	}
-	in, err := newInserter(ctx, conn, t)
-	if err != nil {
-		return err
+	written := make(chan error, 1)
+	go func() { written <- writeRecords(p, full, free) }()
+	e := newEncoder(t)
+	err := eachBlock(ctx, file, t, e, func(n int) {
+		full <- e.take(<-free)
+		moved.Add(int64(n))
+	})
+	close(full)
+	if err := errors.Join(err, <-written); err != nil {
+		return fmt.Errorf("table %s: %w", t.Name, err)
 	}
-	err = eachBlock(ctx, file, t, in, moved)
-	return errors.Join(err, in.flush(), in.close())
+	return p.finish(root)
 }
 
-// eachBlock hands the cells of a file that was checked before to s.
-func eachBlock(ctx context.Context, file string, t Table, s sink, moved *atomic.Int64) error {
+// writeRecords adds what an encoder made. After an error it goes on taking, so
+// that the encoder does not wait for ever.
+func writeRecords(p *pager, full <-chan []byte, free chan<- []byte) (err error) {
+	for records := range full {
+		for b := records; err == nil && len(b) > 0; {
+			n := binary.LittleEndian.Uint32(b)
+			err = p.add(b[4 : 4+n])
+			b = b[4+n:]
+		}
+		free <- records
+	}
+	return err
+}
+
+// eachBlock hands the cells of a file that was checked before to s, and calls
+// done with the number of bytes after every block.
+func eachBlock(ctx context.Context, file string, t Table, s sink, done func(n int)) error {
 	f, err := os.Open(file)
 	if err != nil {
 		return err
@@ -140,7 +203,7 @@ func eachBlock(ctx context.Context, file string, t Table, s sink, moved *atomic.
 		if bad != nil {
 			return fmt.Errorf("the stored file %s is not what was checked: line %d of block %d: %s", t.File, bad.line, k.n, bad.text)
 		}
-		moved.Add(int64(len(k.raw)))
+		done(len(k.raw))
 		src.release(k)
 		if err := ctx.Err(); err != nil {
 			return err
@@ -157,88 +220,6 @@ func skipHeader(k *block, delim byte) *flaw {
 	return bad
 }
 
-// inserter is the sink that writes rows, many with one statement.
-type inserter struct {
-	ctx     context.Context
-	conn    *sql.Conn
-	table   Table
-	many    *sql.Stmt
-	perStmt int
-	values  []any
-	err     error
-}
-
-// maxParameters stays under SQLite's limit of 32,766 in one statement.
-const maxParameters = 4000
-
-func newInserter(ctx context.Context, conn *sql.Conn, t Table) (*inserter, error) {
-	per := max(1, min(100, maxParameters/len(t.Columns)))
-	in := &inserter{ctx: ctx, conn: conn, table: t, perStmt: per, values: make([]any, 0, per*len(t.Columns))}
-	var err error
-	in.many, err = conn.PrepareContext(ctx, insertSQL(t, per))
-	return in, err
-}
-
-func insertSQL(t Table, rows int) string {
-	one := "(" + strings.TrimSuffix(strings.Repeat("?,", len(t.Columns)), ",") + "),"
-	return "INSERT INTO " + quoted(t.Name) + " VALUES " + strings.TrimSuffix(strings.Repeat(one, rows), ",")
-}
-
-func (in *inserter) close() error { return in.many.Close() }
-
-func (in *inserter) cell(c int, b []byte) *flaw {
-	v, ok := in.table.Columns[c].value(b, in.table.Missing)
-	if !ok {
-		return flawed(0, "", "field %d does not fit its type", c+1)
-	}
-	in.values = append(in.values, v)
-	return nil
-}
-
-// value reads a cell as the column's type; nil is no value.
-func (c Column) value(b []byte, missing []string) (any, bool) {
-	if len(b) == 0 {
-		return nil, true
-	}
-	for _, m := range missing {
-		if string(b) == m {
-			return nil, true
-		}
-	}
-	switch c.Type {
-	case Integer:
-		return anyOf(parseInteger(b))
-	case Real:
-		return anyOf(parseReal(b))
-	case Boolean:
-		return anyOf(parseBoolean(b))
-	}
-	return string(b), true
-}
-
-func anyOf[T any](v T, ok bool) (any, bool) { return v, ok }
-
-func (in *inserter) row() *flaw {
-	if len(in.values) < in.perStmt*len(in.table.Columns) {
-		return nil
-	}
-	if _, err := in.many.ExecContext(in.ctx, in.values...); err != nil {
-		in.err = err
-		return flawed(0, "", "the rows cannot be written")
-	}
-	in.values = in.values[:0]
-	return nil
-}
-
-// flush writes the rows that did not fill a statement.
-func (in *inserter) flush() error {
-	if in.err != nil || len(in.values) == 0 || len(in.values)%len(in.table.Columns) != 0 {
-		return in.err
-	}
-	_, err := in.conn.ExecContext(in.ctx, insertSQL(in.table, len(in.values)/len(in.table.Columns)), in.values...)
-	return err
-}
-
 const dictionarySQL = `CREATE TABLE "_dictionary" (
 	table_name TEXT NOT NULL, column_name TEXT NOT NULL, position INTEGER NOT NULL, type TEXT NOT NULL,
 	label TEXT NOT NULL, description TEXT NOT NULL, unit TEXT NOT NULL, role TEXT NOT NULL,
@@ -246,18 +227,19 @@ const dictionarySQL = `CREATE TABLE "_dictionary" (
 
 // fillDictionary makes the dictionary a table, so that it can be read where the
 // data are.
-func fillDictionary(ctx context.Context, conn *sql.Conn, v Version) error {
-	if _, err := conn.ExecContext(ctx, dictionarySQL); err != nil {
+func fillDictionary(ctx context.Context, db *sql.DB, v Version) error {
+	if _, err := db.ExecContext(ctx, dictionarySQL+"; BEGIN"); err != nil {
 		return err
 	}
 	for _, t := range v.Tables {
 		for i, c := range t.Columns {
-			_, err := conn.ExecContext(ctx, `INSERT INTO "_dictionary" VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+			_, err := db.ExecContext(ctx, `INSERT INTO "_dictionary" VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
 				t.Name, c.Name, i+1, string(c.Type), c.Label, c.Description, c.Unit, c.Role)
 			if err != nil {
 				return err
 			}
 		}
 	}
-	return nil
+	_, err := db.ExecContext(ctx, "COMMIT")
+	return err
 }
