@@ -94,7 +94,7 @@ func (s *Service) ConfirmTOTP(ctx context.Context, token, code string, from Clie
 		return s.adopt(tx, x.Person, code)
 	})
 	if errors.Is(err, errWrongCode) {
-		s.throttle.fail(key, freeForAccount)
+		s.throttle.fail(key, freeForAccount, longestWait)
 	}
 	return next, x, err
 }

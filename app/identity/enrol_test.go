@@ -103,6 +103,11 @@ func TestLinkRefusals(t *testing.T) {
 		refused(t, err, fault.Denied, "link does not work")
 		_, err = b.IssueLink(t.Context(), operator, p.ID, KindEnrol)
 		refused(t, err, fault.Conflict, "disabled")
+		no := false
+		_, err = b.ChangePerson(t.Context(), operator, p.ID, Change{Disabled: &no})
+		must(t, err)
+		_, _, err = b.OpenLink(t.Context(), l.Token, Client{Address: "192.0.2.99"})
+		refused(t, err, fault.Denied, "link does not work") // also after the account is back
 	})
 	t.Run("guessing", func(t *testing.T) {
 		from := Client{Address: "198.51.100.7"}

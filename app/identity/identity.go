@@ -9,7 +9,7 @@
 //
 // Every write names an actor and leaves its audit event in the same transaction,
 // so a crash leaves both or neither. Failed sign-ins are counted in memory and
-// audited at the 1st, 10th, 100th, … of a quarter of an hour for each account,
+// audited about the 1st, 10th, 100th, … of a quarter of an hour for each account,
 // and for all unknown names together, so a flood of guesses leaves a handful of
 // events; a crash forgets the counters and nothing else.
 package identity
@@ -48,6 +48,8 @@ type Service struct {
 	sealer   sealer
 	throttle *throttle
 	refusals *refusals
+
+	answerAfter time.Duration
 }
 
 // New returns a Service. It fails only on a key of the wrong length.
@@ -59,7 +61,7 @@ func New(d Deps) (*Service, error) {
 	if d.Ended == nil {
 		d.Ended = func([]string) {}
 	}
-	return &Service{Deps: d, hasher: newHasher(), sealer: s, throttle: newThrottle(d.Now), refusals: newRefusals(d.Now)}, nil
+	return &Service{Deps: d, hasher: newHasher(), sealer: s, throttle: newThrottle(d.Now), refusals: newRefusals(d.Now), answerAfter: answerAfter}, nil
 }
 
 // ErrUnauthenticated is the cause of every error that says "we do not know who

@@ -70,6 +70,7 @@ func newBench(t *testing.T, change ...func(*Deps)) *bench {
 	}
 	b.Service, err = New(d)
 	must(t, err)
+	b.answerAfter = 0 // see TestRefusalsTakeTheirTime
 	return b
 }
 

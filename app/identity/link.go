@@ -134,7 +134,7 @@ func (s *Service) OpenLink(ctx context.Context, token string, from Client) (sess
 		return err
 	})
 	if errors.Is(err, errLink) {
-		s.throttle.fail(place, freeForAddress)
+		s.throttle.fail(place, freeForAddress, longestWait)
 		if noted := s.refuse(ctx, "", whyLink, from.Address); noted != nil {
 			return "", x, noted
 		}

@@ -73,7 +73,8 @@ func (s *Service) CreatePerson(ctx context.Context, actor access.Actor, d Draft)
 }
 
 // ChangePerson gives a person new values. A change of roles and disabling end all
-// sessions of the person. The last operator stays one. Errors: Denied, NotFound,
+// sessions of the person, disabling ends their links, too. The last operator stays
+// one. Errors: Denied, NotFound,
 // Invalid, Conflict.
 func (s *Service) ChangePerson(ctx context.Context, actor access.Actor, id string, c Change) (Person, error) {
 	const op = "identity.ChangePerson"
@@ -155,6 +156,9 @@ func notTheLastOperator(tx *store.Tx, leaving string) error {
 func (s *Service) endAfterChange(tx *store.Tx, actor access.Actor, before, after Person) error {
 	switch {
 	case after.Disabled && !before.Disabled:
+		if _, err := tx.Exec(`DELETE FROM signin_link WHERE person = ? AND used_at IS NULL`, after.ID); err != nil {
+			return err
+		}
 		return s.endAll(tx, actor, after.ID, "", "disabled")
 	case roleList(before.Roles) != roleList(after.Roles):
 		return s.endAll(tx, actor, after.ID, "", "roles")

@@ -204,10 +204,10 @@ func TestThrottleStaysSmall(t *testing.T) {
 	clk := &clock{t: time.Unix(1_800_000_000, 0)}
 	th := newThrottle(clk.now)
 	for range freeForAccount + 1 {
-		th.fail("handle:victim", freeForAccount)
+		th.fail("handle:victim", freeForAccount, longestWait)
 	}
 	for i := range rememberAtMost + 1000 {
-		th.fail(digest(string(rune(i+1000))), freeForAccount)
+		th.fail(digest(string(rune(i+1000))), freeForAccount, longestWait)
 	}
 	if len(th.keys) > rememberAtMost {
 		t.Errorf("%d keys", len(th.keys))
@@ -215,7 +215,7 @@ func TestThrottleStaysSmall(t *testing.T) {
 	if th.check("handle:victim") == nil {
 		t.Error("a flood of names washed out an account under attack")
 	}
-	clk.add(forgetAfter + time.Second)
+	clk.add(forgetAfter + longestWait)
 	if err := th.check("handle:victim"); err != nil {
 		t.Errorf("never forgotten: %v", err)
 	}
@@ -236,7 +236,7 @@ func TestRefusalHours(t *testing.T) {
 	clk := &clock{t: time.Unix(1_800_000_000, 0)}
 	s := &Service{refusals: newRefusals(clk.now)}
 	for range 30 {
-		s.refusals.add("system")
+		s.refusals.add("system", true)
 		clk.add(time.Hour)
 	}
 	if n := s.FailedSignIns(); n < 22 || n > 24 {

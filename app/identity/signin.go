@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"time"
 
 	"tresor/app/access"
 	"tresor/app/fault"
@@ -99,7 +100,13 @@ func (s *Service) byHandle(handle string) which {
 	return which{"handle", h, "handle:" + digest(h)}
 }
 
+func codeKey(person string) string { return "code:" + person }
+
 func byID(id string) which { return which{column: "id", value: id} }
+
+// answerAfter is how long a refused sign-in takes at least, so that the time does
+// not tell whether an event was written and so whether the name exists.
+const answerAfter = 250 * time.Millisecond
 
 // prove checks password and code outside any transaction, because hashing takes
 // long, and counts what fails. The step of the code is used up by consume.
@@ -110,10 +117,12 @@ func (s *Service) prove(ctx context.Context, w which, c Credentials, from Client
 	if w.key == "" {
 		w = s.byHandle(a.Handle)
 	}
-	if err := s.throttle.check(w.key, network(from.Address)); err != nil {
-		_ = s.refuse(ctx, a.ID, whyThrottled, from.Address) // the answer stands whether or not it could be noted
+	if err := s.throttle.check(w.key, codeKey(a.ID), network(from.Address)); err != nil {
+		s.refusals.add(subject(a.ID), false)
 		return a, 0, err
 	}
+	timer := time.NewTimer(s.answerAfter)
+	defer timer.Stop()
 	if len(c.Password) > longestPassword {
 		c.Password = "" // never a valid one: same answer, no work
 	}
@@ -126,7 +135,12 @@ func (s *Service) prove(ctx context.Context, w which, c Credentials, from Client
 		return a, 0, fault.Kinded("identity.prove", fault.Denied, ErrNeedTOTP, "Enter the six digits that your authenticator app shows now.")
 	}
 	if why != "" {
-		return a, 0, s.failed(ctx, w.key, a.ID, why, from)
+		err := s.failed(ctx, w.key, a.ID, why, from)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+		return a, 0, err
 	}
 	return a, step, nil
 }
@@ -154,8 +168,11 @@ func (s *Service) judge(a account, passwordOK bool, code string) (step int64, wh
 }
 
 func (s *Service) failed(ctx context.Context, key, person, why string, from Client) error {
-	s.throttle.fail(key, freeForAccount)
-	s.throttle.fail(network(from.Address), freeForAddress)
+	s.throttle.fail(key, freeForAccount, longestWait)
+	s.throttle.fail(network(from.Address), freeForAddress, longestWait)
+	if why == whyCode {
+		s.throttle.fail(codeKey(person), freeForAccount, longestForCode)
+	}
 	if err := s.refuse(ctx, person, why, from.Address); err != nil {
 		return err
 	}
@@ -194,13 +211,13 @@ var (
 func (s *Service) afterProof(ctx context.Context, op string, a account, from Client, err error) error {
 	key := s.byHandle(a.Handle).key
 	if errors.Is(err, errReplay) {
-		s.throttle.fail(key, freeForAccount)
+		s.throttle.fail(key, freeForAccount, longestWait)
 		if noted := s.refuse(ctx, a.ID, whyReplay, from.Address); noted != nil {
 			return noted
 		}
 	}
 	if err == nil {
-		s.throttle.succeed(key)
+		s.throttle.succeed(key, codeKey(a.ID))
 	}
 	return fault.Wrap(op, err)
 }

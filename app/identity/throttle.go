@@ -18,6 +18,7 @@ const (
 	freeForAccount = 5
 	freeForAddress = 20
 	longestWait    = time.Minute
+	longestForCode = 15 * time.Minute // after wrong codes, which only somebody with the password can send
 	forgetAfter    = 15 * time.Minute
 	rememberAtMost = 16 << 10 // accounts, names and addresses
 )
@@ -72,13 +73,14 @@ func (t *throttle) check(keys ...string) error {
 		"Too many wrong attempts to sign in. Try again in %d seconds.", int(wait/time.Second))
 }
 
-// fail counts one failure for a key that has free attempts before it waits.
-func (t *throttle) fail(key string, free int) {
+// fail counts one failure for a key that has free attempts before it waits, and
+// then waits at most longest.
+func (t *throttle) fail(key string, free int, longest time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := t.now()
 	f := t.keys[key]
-	if f == nil || now.Sub(f.last) > forgetAfter {
+	if f == nil || f.forgotten(now) {
 		t.makeRoom(now)
 		f = &failures{}
 		t.keys[key] = f
@@ -86,15 +88,21 @@ func (t *throttle) fail(key string, free int) {
 	f.count++
 	f.last = now
 	if over := f.count - free; over >= 0 {
-		f.until = now.Add(min(time.Second<<min(over, 10), longestWait))
+		f.until = now.Add(min(time.Second<<min(over, 10), longest))
 	}
 }
 
+func (f *failures) forgotten(now time.Time) bool {
+	return now.Sub(f.last) > forgetAfter && now.Sub(f.until) > forgetAfter
+}
+
 // succeed forgets the failures of an account.
-func (t *throttle) succeed(key string) {
+func (t *throttle) succeed(keys ...string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	delete(t.keys, key)
+	for _, key := range keys {
+		delete(t.keys, key)
+	}
 }
 
 // makeRoom keeps the memory bounded: it drops what is forgotten anyway and then,
@@ -105,7 +113,7 @@ func (t *throttle) makeRoom(now time.Time) {
 		return
 	}
 	for key, f := range t.keys {
-		if now.Sub(f.last) > forgetAfter || f.count <= 1 {
+		if f.forgotten(now) || f.count <= 1 {
 			delete(t.keys, key)
 		}
 	}
