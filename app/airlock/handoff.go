@@ -1,6 +1,7 @@
 package airlock
 
 import (
+	"encoding/json"
 	"time"
 
 	"tresor/app/access"
@@ -69,3 +70,22 @@ func (s *Service) MarkReleased(tx *store.Tx, id, release string, actor access.Ac
 
 // Thing is what the access rules need to know of the request.
 func (a Approval) Thing() access.Thing { return a.Request.thing() }
+
+// Reviewed reads a reviewed manifest from outside: the paths of its files with
+// their hashes. It is an error when the bytes do not have the hash that the
+// votes name.
+func Reviewed(raw []byte, sha256 string) (map[string]string, error) {
+	const op = "airlock.Reviewed"
+	if hash(string(raw)) != sha256 {
+		return nil, fault.New(op, fault.Invalid, "The reviewed manifest does not match its hash.")
+	}
+	var m manifest
+	if err := json.Unmarshal(raw, &m); err != nil {
+		return nil, fault.Kinded(op, fault.Invalid, err, "The reviewed manifest cannot be read.")
+	}
+	files := map[string]string{}
+	for _, it := range m.Items {
+		files[it.Path] = it.SHA256
+	}
+	return files, nil
+}
