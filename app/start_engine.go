@@ -1,0 +1,168 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"tresor/app/fault"
+	"tresor/sandbox"
+	"tresor/sandbox/podman"
+)
+
+func accountWarning(account string) []string {
+	if os.Geteuid() == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("one account runs the server and the containers. Installed as root they are two (%s).", account)}
+}
+
+// runEngine brings up the container engine, makes what needs one, and runs the
+// queue. While there is no engine it tries again; the pages say why.
+func (a *App) runEngine(ctx context.Context, tell func(News)) error {
+	stop, err := a.engineUp(ctx, tell)
+	if err != nil {
+		return nil // ctx ended first
+	}
+	defer stop()
+	go a.prepare(ctx, tell)
+	return a.Jobs.Run(ctx)
+}
+
+// engineUp returns when there is an engine, or the error of ctx.
+func (a *App) engineUp(ctx context.Context, tell func(News)) (stop func(), err error) {
+	if a.o.Runner != nil {
+		a.engine.set(a.o.Runner, a.o.Images)
+		return func() {}, nil
+	}
+	said := ""
+	for pause := time.Second; ; pause = min(2*pause, time.Minute) {
+		runner, stop, err := a.openPodman(ctx)
+		if err == nil {
+			a.engine.set(runner, runner)
+			return stop, nil
+		}
+		a.engine.fail(err)
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if text := engineText(err); text != said {
+			said = text
+			a.o.Log.Error("no container engine; jobs wait", "error", err)
+			tell(News{Warnings: []string{text}})
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+}
+
+func engineText(err error) string {
+	var u *sandbox.ErrUnfit
+	if errors.As(err, &u) {
+		return fmt.Sprintf("jobs cannot run: %s. %s", u.Reason, u.Next)
+	}
+	return fmt.Sprintf("jobs cannot run yet: Podman does not answer (%v). `tresor doctor` looks at the host.", err)
+}
+
+// openPodman connects to the configured socket, or starts and watches a service.
+func (a *App) openPodman(ctx context.Context) (*podman.Runner, func(), error) {
+	socket, stop := a.cfg.Sandbox.Socket, func() {}
+	if socket == "" {
+		svc, err := podman.StartService(ctx, podman.ServiceOptions{Account: a.cfg.Sandbox.Account, RunDir: a.paths.Run, Executable: a.o.Exe, Log: a.o.Log})
+		if err != nil {
+			return nil, nil, err
+		}
+		socket, stop = svc.Socket(), func() { _ = svc.Stop(context.WithoutCancel(ctx)) }
+	}
+	agent, err := a.agentBinary()
+	if err != nil {
+		stop()
+		return nil, nil, err
+	}
+	r, err := podman.New(podman.Options{
+		Socket: socket, AgentBinary: agent, RunDir: filepath.Join(a.paths.Run, "sandbox"), Account: a.cfg.Sandbox.Account,
+		AllowUnlimited: a.cfg.Sandbox.AllowUnlimited, Now: a.o.Now, Log: a.o.Log,
+	})
+	if err == nil {
+		_, err = r.Capabilities(ctx)
+	}
+	if err != nil {
+		stop()
+		return nil, nil, err
+	}
+	return r, stop, nil
+}
+
+// agentBinary is a copy of this program that containers can mount: the program's
+// own folder may be closed to the account that runs Podman, and an upgrade must
+// not change the file under a running container.
+func (a *App) agentBinary() (string, error) {
+	src, err := os.Open(a.o.Exe)
+	if err != nil {
+		return "", fault.Wrap("app.agentBinary", err)
+	}
+	defer src.Close()
+	st, err := src.Stat()
+	if err != nil {
+		return "", fault.Wrap("app.agentBinary", err)
+	}
+	to := filepath.Join(a.paths.Run, fmt.Sprintf("agent-%x-%x", st.ModTime().UnixNano(), st.Size()))
+	if _, err := os.Stat(to); err == nil {
+		return to, nil
+	}
+	tmp, err := os.CreateTemp(a.paths.Run, ".agent-*")
+	if err != nil {
+		return "", folderFault("app.agentBinary", a.paths.Run, err)
+	}
+	defer os.Remove(tmp.Name())
+	_, err = io.Copy(tmp, src)
+	if err == nil {
+		err = tmp.Chmod(0o755)
+	}
+	if cerr := tmp.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = os.Rename(tmp.Name(), to)
+	}
+	if err != nil {
+		return "", folderFault("app.agentBinary", to, err)
+	}
+	return to, nil
+}
+
+// prepare makes what needs an engine: the built-in image and the demonstration.
+func (a *App) prepare(ctx context.Context, tell func(News)) {
+	began := a.o.Now()
+	if _, err := a.Images.EnsureBuiltin(ctx, a.o.Exe, nil); err != nil {
+		if ctx.Err() == nil {
+			a.o.Log.Error("the built-in image could not be prepared", "error", err)
+			tell(News{Warnings: []string{"SQL analyses cannot run: the built-in image could not be prepared. " + fault.Message(err)}})
+		}
+		return
+	}
+	a.o.Log.Info("the built-in image is ready", "after", a.o.Now().Sub(began).Round(time.Millisecond))
+}
+
+// demonstrate makes the demonstration and tells its sign-in links.
+func (a *App) demonstrate(ctx context.Context, tell func(News)) error {
+	if !a.cfg.Demo {
+		return nil
+	}
+	if err := a.seedDemo(ctx); err != nil {
+		return err
+	}
+	links, err := a.demoLinks(ctx)
+	if err != nil {
+		return err
+	}
+	tell(News{Links: links})
+	return nil
+}
