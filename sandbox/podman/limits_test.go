@@ -84,7 +84,7 @@ func TestLimitCores(t *testing.T) {
 }
 
 func TestLimitFileSize(t *testing.T) {
-	log, c, _ := job(t, "limit-file", sandbox.Limits{FileSize: 32 << 20}, "fill", "/work/big", fmt.Sprint(64<<20))
+	log, c, _ := job(t, "limit-file", sandbox.Limits{FileSize: 32 << 20}, "fill", fmt.Sprint(64<<20), "/work/big")
 	if !strings.Contains(log, fmt.Sprintf("stopped at %d: ", 32<<20)) || c.Status.ExitCode != 0 {
 		t.Errorf("%s %+v", log, c.Status)
 	}
