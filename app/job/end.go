@@ -144,6 +144,7 @@ func exitText(code, n, tasks int) string {
 // finish makes the end durable: outputs, task, states and audit events together.
 // false when the server stops first, or somebody else has ended the job.
 func (r *run) finish(end *ending) bool {
+	r.closing.Wait()
 	mine := true
 	err := r.record(func(tx *store.Tx) error {
 		j, err := load(tx, r.id)
@@ -155,7 +156,7 @@ func (r *run) finish(end *ending) bool {
 			r.job = j
 			return nil
 		}
-		j.Unlimited = r.job.Unlimited
+		j.Unlimited = j.Unlimited || r.job.Unlimited
 		if err := r.s.settle(tx, &j, end); err != nil {
 			return err
 		}

@@ -165,6 +165,7 @@ type Service struct {
 	Deps
 	update func(context.Context, func(*store.Tx) error) error // DB.Update; tests break it
 	again  chan struct{}                                      // holds one value when database and engine should be compared soon
+	brooms chan struct{}                                      // bounds how many old jobs are cleaned up at once
 	sched  *scheduler
 	sweep  *sweeper
 	times  times
@@ -193,7 +194,7 @@ func New(d Deps) *Service {
 	if abs, err := filepath.Abs(d.Dir); err == nil {
 		d.Dir = abs
 	}
-	s := &Service{Deps: d, update: d.DB.Update, again: make(chan struct{}, 1), sched: newScheduler(d.Budget), live: map[string]*run{}}
+	s := &Service{Deps: d, update: d.DB.Update, again: make(chan struct{}, 1), brooms: make(chan struct{}, 4), sched: newScheduler(d.Budget), live: map[string]*run{}}
 	s.times = times{
 		pauses:    []time.Duration{200 * time.Millisecond, 2 * time.Second, 10 * time.Second},
 		markAfter: 100 * time.Millisecond,

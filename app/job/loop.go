@@ -119,14 +119,14 @@ func (s *Service) pause(ctx context.Context, n int) bool {
 
 // loadQueue lines up what waits in the database; what stands in line already keeps its place.
 func (s *Service) loadQueue(ctx context.Context) error {
-	var list []Job
+	var list []entry
 	err := s.DB.View(ctx, func(tx *store.Tx) error {
 		var err error
-		list, err = query(tx, `WHERE state = 'queued' ORDER BY queued_at, id`)
+		list, err = loadWaiting(tx)
 		return err
 	})
-	for _, j := range list {
-		s.sched.add(j.entry())
+	for _, e := range list {
+		s.sched.add(e)
 	}
 	return err
 }

@@ -209,6 +209,13 @@ func (q *scheduler) position(id string) int {
 	return ahead + 1
 }
 
+// closed reports whether nothing starts because the engine has not answered yet.
+func (q *scheduler) closed() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return !q.open
+}
+
 // waiting is how many jobs of a project wait.
 func (q *scheduler) waiting(project string) int {
 	q.mu.Lock()

@@ -53,6 +53,9 @@ func (s *Service) shown(_ context.Context, actor access.Actor, j Job) Job {
 	}
 	j.Progress = progress(j)
 	j.Next = next(j, actor)
+	if j.State == Queued && s.sched.closed() {
+		j.Next = "The server's container engine does not answer yet. The job starts when it does; an operator sees why on the System page."
+	}
 	j.content = nil
 	none(&j.Tasks)
 	none(&j.Inputs)

@@ -77,6 +77,8 @@ func (s *Service) cleanLater(j Job) {
 	go func() {
 		defer s.forget(r)
 		r.leaveHost()
+		s.brooms <- struct{}{}
+		defer func() { <-s.brooms }()
 		err := s.DB.View(r.ctx, func(tx *store.Tx) error {
 			var err error
 			j, err = load(tx, j.ID)

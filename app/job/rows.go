@@ -159,6 +159,30 @@ func loadContent(tx *store.Tx, id string) (map[string][]byte, error) {
 	return all, rows.Err()
 }
 
+// loadWaiting returns what waits, in the order it came.
+func loadWaiting(tx *store.Tx) ([]entry, error) {
+	rows, err := tx.Query(`SELECT id, project, limits FROM job WHERE state = 'queued' ORDER BY queued_at, id`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var list []entry
+	for rows.Next() {
+		var e entry
+		var text string
+		if err := rows.Scan(&e.id, &e.project, &text); err != nil {
+			return nil, err
+		}
+		var l Limits
+		if err := json.Unmarshal([]byte(text), &l); err != nil {
+			return nil, fmt.Errorf("job %s: stored limits: %w", e.id, err)
+		}
+		e.cores, e.memory = l.Cores, l.Memory
+		list = append(list, e)
+	}
+	return list, rows.Err()
+}
+
 // insert writes a new job in state submitted.
 func insert(tx *store.Tx, j *Job, key string) error {
 	var requestKey any

@@ -39,6 +39,7 @@ type run struct {
 	spawned bool // its goroutine has been started
 	adopted bool // the job was active before this run
 	free    sync.Once
+	closing sync.WaitGroup // logs on their way to the disk
 
 	once    sync.Once
 	stopped chan struct{} // closed when a person asked for a stop
@@ -60,6 +61,7 @@ type ending struct {
 var errLeave = errors.New("leave the job as it is")
 
 func (r *run) do() {
+	defer r.closing.Wait()
 	end, err := r.safely()
 	if errors.Is(err, errLeave) || r.ctx.Err() != nil && end == nil {
 		return

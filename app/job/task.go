@@ -40,33 +40,40 @@ func (r *run) runTask(n int) (*ending, error) {
 
 var errNotOver = errors.New("the command has not ended")
 
-// launch has the container of the present attempt running, or over.
+// launch has the container of the present attempt running, or over. A new attempt
+// is tried without asking first: each question to the engine costs milliseconds.
 func (r *run) launch(n int) (*ending, error) {
-	for {
-		ref := refOf(r.id, n, r.job.Tasks[n].Attempt)
-		st, err := r.status(ref)
-		if err != nil {
-			return nil, err
-		}
-		switch st.Phase {
-		case sandbox.Running, sandbox.Ended, sandbox.Exited:
-			r.job.Unlimited = r.job.Unlimited || st.Unlimited
-			return nil, nil
-		case sandbox.Absent:
-			if r.job.Tasks[n].State == TaskRunning {
-				return disappeared(), nil
-			}
-			if end, err := r.fresh(n); end != nil || err != nil {
+	for look := r.adopted; ; look = true {
+		if look {
+			if there, end, err := r.find(n); there || end != nil || err != nil {
 				return end, err
 			}
 		}
 		if r.cancelled() {
 			return r.cancelEnd(), nil
 		}
-		if end, err := r.try(n); end != nil || err != nil {
+		if started, end, err := r.try(n); started || end != nil || err != nil {
 			return end, err
 		}
 	}
+}
+
+// find asks the engine what became of the present attempt; there: it was started.
+func (r *run) find(n int) (there bool, end *ending, err error) {
+	st, err := r.status(refOf(r.id, n, r.job.Tasks[n].Attempt))
+	if err != nil {
+		return false, nil, err
+	}
+	switch {
+	case st.Phase == sandbox.Created:
+		return false, nil, nil
+	case st.Phase != sandbox.Absent:
+		return true, nil, nil
+	case r.job.Tasks[n].State == TaskRunning:
+		return false, disappeared(), nil
+	}
+	end, err = r.fresh(n)
+	return false, end, err
 }
 
 // fresh gives an adopted task without a container a new attempt: the old one was
@@ -83,26 +90,27 @@ func (r *run) fresh(n int) (*ending, error) {
 }
 
 // try prepares and starts one attempt. Whether a start that failed has started
-// something only the status can tell: so nil, nil means look again.
-func (r *run) try(n int) (*ending, error) {
+// something only the status can tell: false, nil, nil means look again.
+func (r *run) try(n int) (started bool, end *ending, err error) {
 	sp, err := r.s.spec(&r.job, n, r.mounts)
 	if err == nil {
 		err = r.s.Runner.Prepare(r.ctx, sp)
 	}
 	if err == nil && r.cancelled() {
-		return r.cancelEnd(), nil
+		return false, r.cancelEnd(), nil
 	}
 	if err == nil {
 		err = r.s.Runner.Start(r.ctx, sp.Ref)
 	}
 	if err == nil || r.ctx.Err() != nil {
-		return nil, r.left(nil)
+		return err == nil, nil, r.left(nil)
 	}
 	r.s.Logger.Warn("jobs: starting a container", "job", r.id, "ref", sp.Ref, "err", err)
 	if end := startRefused(r.job.Tasks[n], err); end != nil {
-		return end, nil
+		return false, end, nil
 	}
-	return r.spoiled(n, sp.Ref)
+	end, err = r.spoiled(n, sp.Ref)
+	return false, end, err
 }
 
 // startRefused explains an error that another attempt would not change.
@@ -180,9 +188,14 @@ func disappeared() *ending {
 
 // mark makes durable that a command runs, when it does so long enough for that to matter.
 func (r *run) mark(n int) {
-	err := r.s.update(r.ctx, func(tx *store.Tx) error {
+	st, err := r.s.Runner.Status(r.ctx, refOf(r.id, n, r.job.Tasks[n].Attempt))
+	unlimited := err == nil && st.Unlimited
+	err = r.s.update(r.ctx, func(tx *store.Tx) error {
 		j, err := load(tx, r.id)
 		if err != nil {
+			return err
+		}
+		if _, err := tx.Exec(`UPDATE job SET unlimited = max(unlimited, ?) WHERE id = ?`, unlimited, r.id); err != nil {
 			return err
 		}
 		return r.s.running(tx, &j, n)
@@ -216,11 +229,7 @@ func (r *run) follow(n int) (timedOut bool, end *ending, err error) {
 	if err != nil {
 		return false, nil, fault.Wrap("job.follow", err)
 	}
-	defer func() {
-		if cerr := log.close(); cerr != nil {
-			r.s.Logger.Warn("jobs: storing a log", "job", r.id, "err", cerr)
-		}
-	}()
+	defer r.closeLog(log)
 	g := r.guard(ref, n)
 	defer g.stop()
 	for try := 0; ; try++ {
@@ -236,6 +245,17 @@ func (r *run) follow(n int) (timedOut bool, end *ending, err error) {
 			return g.stop(), end, err
 		}
 	}
+}
+
+// closeLog makes a log durable beside the collection of outputs; finish waits for it.
+func (r *run) closeLog(log *logFile) {
+	r.closing.Add(1)
+	go func() {
+		defer r.closing.Done()
+		if err := log.close(); err != nil {
+			r.s.Logger.Warn("jobs: storing a log", "job", r.id, "err", err)
+		}
+	}()
 }
 
 // afterLogs decides what a broken log stream means; over: go on without the rest.
