@@ -57,7 +57,7 @@ func TestFileRefusals(t *testing.T) {
 		{"unknown key", "lisen = \"127.0.0.1:1\"", `config.toml:1:1: there is no setting "lisen". Did you mean listen?`},
 		{"unknown key in a section", "\n[sandbox]\n  memroy = \"1GiB\"", `config.toml:3:3: there is no setting "sandbox.memroy". Did you mean sandbox.memory?`},
 		{"key in the wrong section", "[tls]\nrequire_totp = true", `Did you mean identity.require_totp?`},
-		{"unknown and nothing near", "quixotic = 1", "lists all settings"},
+		{"unknown and nothing near", "quixotic = 1", "explains them all"},
 		{"two unknown keys", "aaaaaaaaaa = 1\nbbbbbbbbbb = 1", ":2:1:"},
 		{"not TOML", "listen = ", "config.toml:1:"},
 		{"wrong type", "demo = \"yes\"", "config.toml:1:"},

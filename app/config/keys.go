@@ -75,7 +75,7 @@ func meant(word string, names []string) string {
 		}
 	}
 	if best == "" {
-		return " `tresor config` lists all settings."
+		return " The settings file that `tresor init` writes explains them all."
 	}
 	return " Did you mean " + best + "?"
 }

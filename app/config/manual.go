@@ -16,8 +16,8 @@ var manual string
 // makes it afresh from the comments and defaults in settings.go.
 func Manual() string { return manual }
 
-// Redacted returns the settings as TOML with secrets replaced, for logs and
-// `tresor config`.
+// Redacted returns the settings as TOML with secrets replaced, for the log at
+// the start and for `tresor doctor`.
 func (c Config) Redacted() string {
 	for _, s := range settings() {
 		v := reflect.ValueOf(&c).Elem().FieldByIndex(s.index)

@@ -14,29 +14,29 @@ import (
 // clients with; see pebble_test.go. Certificates live for seconds, so that
 // renewals happen while the tests watch.
 
-const acmeName = "tresor.example.test"
-
 var quick = pace{check: 200 * time.Millisecond, files: 20 * time.Millisecond, retry: 200 * time.Millisecond, retryMax: time.Second}
 
 func TestACMEIssuesAndRenews(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	ca := startPebble(t, s.port, 15*time.Second)
 	m := s.serve(ca.config(s))
 
 	first := s.waitIssued(m, nil)
-	if got := m.Status(); got.Mode != config.TLSACME || got.Names[0] != acmeName || got.LastError != "" || got.NotAfter == nil {
+	if got := m.Status(); got.Mode != config.TLSACME || got.Names[0] != s.name || got.LastError != "" || got.NotAfter == nil {
 		t.Errorf("status = %+v", got)
 	}
 	roots := ca.roots()
-	s.handshake(acmeName, roots)
+	s.handshake(s.name, roots)
 	renewed := s.waitIssued(m, first)
 	if !renewed.NotAfter.After(first.NotAfter) {
 		t.Errorf("the renewed certificate ends at %s, the first one at %s", renewed.NotAfter, first.NotAfter)
 	}
-	s.handshake(acmeName, roots)
+	s.handshake(s.name, roots)
 }
 
 func TestACMERestartUsesWhatIsStored(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	ca := startPebble(t, s.port, time.Hour)
 	first := s.waitIssued(s.serve(ca.config(s)), nil)
@@ -51,6 +51,7 @@ func TestACMERestartUsesWhatIsStored(t *testing.T) {
 }
 
 func TestACMEOutage(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	ca := startPebble(t, s.port, 15*time.Second)
 	m := s.serve(ca.config(s))
@@ -62,19 +63,20 @@ func TestACMEOutage(t *testing.T) {
 	if text := m.Status().LastError; !strings.Contains(text, "does not answer") || !strings.Contains(text, "works until") {
 		t.Errorf("says %q", text)
 	}
-	if served := s.handshake(acmeName, roots); !served.Equal(first) {
+	if served := s.handshake(s.name, roots); !served.Equal(first) {
 		t.Error("during the outage another certificate is served")
 	}
 
 	ca.start() // it forgot the account, too
 	renewed := s.waitIssued(m, first)
 	s.waitFor("the problem to clear", func() bool { return m.Status().LastError == "" })
-	if served := s.handshake(acmeName, ca.roots()); served.NotAfter.Before(renewed.NotAfter) {
+	if served := s.handshake(s.name, ca.roots()); served.NotAfter.Before(renewed.NotAfter) {
 		t.Error("the renewed certificate is not served")
 	}
 }
 
 func TestACMEOutageAtFirstStart(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	ca := startPebble(t, s.port, time.Hour)
 	ca.stop()
@@ -89,13 +91,42 @@ func TestACMEOutageAtFirstStart(t *testing.T) {
 	}
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(own)
-	s.handshake(acmeName, pool)
+	s.handshake(s.name, pool)
 	ca.start()
 	s.waitIssued(m, nil)
-	s.handshake(acmeName, ca.roots())
+	s.handshake(s.name, ca.roots())
+}
+
+// Port 443 is taken or filtered: the check goes over plain HTTP.
+func TestACMEOverHTTP(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	ca := startPebbleWith(t, rules{httpPort: s.http, life: time.Hour})
+	c := ca.config(s)
+	c.TLS.HTTPListen = local127(s.http)
+	s.waitIssued(s.serve(c), nil)
+	s.handshake(s.name, ca.roots())
+}
+
+// An institution's authority issues only for accounts that it knows.
+func TestACMEAccountBinding(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	const key = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W"
+	ca := startPebbleWith(t, rules{tlsPort: s.port, life: time.Hour, accounts: map[string]string{"kid-1": key}})
+	m := s.serve(ca.config(s))
+	s.waitFor("the failure", func() bool { return m.Status().LastError != "" })
+	if text := m.Status().LastError; !strings.Contains(text, "tls.eab_id") {
+		t.Errorf("says %q", text)
+	}
+	s.stop()
+	c := ca.config(s)
+	c.TLS.EABID, c.TLS.EABKey = "kid-1", key
+	s.waitIssued(s.serve(c), nil)
 }
 
 func TestACMEWrongAuthority(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	ca := startPebble(t, s.port, time.Hour)
 	c := ca.config(s)
@@ -111,6 +142,7 @@ func TestACMEWrongAuthority(t *testing.T) {
 }
 
 func TestACMENameThatDoesNotLeadHere(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	ca := startPebble(t, freePort(t), time.Hour) // checks a port where nobody is
 	m := s.serve(ca.config(s))
@@ -121,9 +153,10 @@ func TestACMENameThatDoesNotLeadHere(t *testing.T) {
 }
 
 func TestACMERefusesBadRoots(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	c := config.Default()
-	c.Data, c.TLS.Mode, c.TLS.Domain = t.TempDir(), config.TLSACME, []string{acmeName}
+	c.Data, c.TLS.Mode, c.TLS.Domain = t.TempDir(), config.TLSACME, []string{s.name}
 	c.TLS.CARoots = s.file("roots.pem", "nothing")
 	_, err := open(t.Context(), s.options(c), quick)
 	refused(t, err, "tls.ca_roots")
@@ -131,9 +164,10 @@ func TestACMERefusesBadRoots(t *testing.T) {
 
 // The authority's check is answered apart from everybody else's handshake.
 func TestACMEProtocolIsOffered(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	c := config.Default()
-	c.Data, c.TLS.Mode, c.TLS.Domain, c.TLS.CA = t.TempDir(), config.TLSACME, []string{acmeName}, "https://127.0.0.1:1/dir"
+	c.Data, c.TLS.Mode, c.TLS.Domain, c.TLS.CA = t.TempDir(), config.TLSACME, []string{s.name}, "https://127.0.0.1:1/dir"
 	m, err := open(t.Context(), s.options(c), quick)
 	if err != nil {
 		t.Fatal(err)

@@ -65,8 +65,20 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
+// rules are how an authority behaves.
+type rules struct {
+	tlsPort, httpPort int // where it checks names; 0 is a port where nobody is
+	life              time.Duration
+	accounts          map[string]string // key id to key: only these may have certificates
+}
+
 // startPebble starts an authority that checks names on tlsPort and issues for life.
 func startPebble(t *testing.T, tlsPort int, life time.Duration) *pebble {
+	t.Helper()
+	return startPebbleWith(t, rules{tlsPort: tlsPort, life: life})
+}
+
+func startPebbleWith(t *testing.T, r rules) *pebble {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("starts a Pebble server")
@@ -76,13 +88,18 @@ func startPebble(t *testing.T, tlsPort int, life time.Duration) *pebble {
 		t.Fatal(err)
 	}
 	p := &pebble{t: t, program: program, dir: t.TempDir(), dns: startDNS(t), port: freePort(t), manage: freePort(t)}
-	p.writeConfig(tlsPort, life)
+	for _, port := range []*int{&r.tlsPort, &r.httpPort} {
+		if *port == 0 {
+			*port = freePort(t)
+		}
+	}
+	p.writeConfig(r)
 	p.start()
 	t.Cleanup(p.stop)
 	return p
 }
 
-func (p *pebble) writeConfig(tlsPort int, life time.Duration) {
+func (p *pebble) writeConfig(r rules) {
 	own := &local{names: []string{"127.0.0.1"}, now: time.Now}
 	caCert, caKey, err := makeCA("pebble", time.Now())
 	must(p.t, err)
@@ -97,9 +114,10 @@ func (p *pebble) writeConfig(tlsPort int, life time.Duration) {
 	conf, err := json.Marshal(map[string]any{"pebble": map[string]any{
 		"listenAddress": local127(p.port), "managementListenAddress": local127(p.manage),
 		"certificate": filepath.Join(p.dir, "cert.pem"), "privateKey": filepath.Join(p.dir, "key.pem"),
-		"httpPort": freePort(p.t), "tlsPort": tlsPort, "keyAlgorithm": "ecdsa",
+		"httpPort": r.httpPort, "tlsPort": r.tlsPort, "keyAlgorithm": "ecdsa",
+		"externalAccountBindingRequired": r.accounts != nil, "externalAccountMACKeys": r.accounts,
 		"retryAfter": map[string]int{"authz": 1, "order": 1},
-		"profiles":   map[string]any{"default": map[string]any{"description": "test", "validityPeriod": int(life / time.Second)}},
+		"profiles":   map[string]any{"default": map[string]any{"description": "test", "validityPeriod": int(r.life / time.Second)}},
 	}})
 	must(p.t, err)
 	must(p.t, os.WriteFile(filepath.Join(p.dir, "pebble.json"), conf, 0o600))
@@ -139,7 +157,7 @@ func (p *pebble) stop() {
 func (p *pebble) config(s *site) config.Config {
 	c := config.Default()
 	c.Data, c.Listen = s.dir, local127(s.port)
-	c.TLS = config.TLS{Mode: config.TLSACME, Domain: []string{acmeName}, Email: "operator@example.test",
+	c.TLS = config.TLS{Mode: config.TLSACME, Domain: []string{s.name}, Email: "operator@example.test",
 		CA: "https://" + local127(p.port) + "/dir", CARoots: p.rootsFile}
 	must(p.t, c.Validate())
 	return c

@@ -22,13 +22,15 @@ import (
 type site struct {
 	t    *testing.T
 	dir  string
+	name string // what it is called in the test's DNS; certmagic keeps challenges by name for all tests
 	port int
+	http int // port for the check over plain HTTP
 	conf config.Config
 	stop func()
 }
 
 func newSite(t *testing.T) *site {
-	return &site{t: t, dir: t.TempDir(), port: freePort(t), stop: func() {}}
+	return &site{t: t, dir: t.TempDir(), name: strings.ToLower(t.Name()) + ".example.test", port: freePort(t), http: freePort(t), stop: func() {}}
 }
 
 func (s *site) options(c config.Config) Options {
@@ -45,6 +47,10 @@ func (s *site) serve(c config.Config) *Manager {
 	must(s.t, err)
 	server := &http.Server{Handler: http.NotFoundHandler(), ErrorLog: slog.NewLogLogger(slog.NewTextHandler(io.Discard, nil), slog.LevelError)}
 	go func() { _ = server.Serve(tls.NewListener(inner, m.TLS())) }()
+	plain := &http.Server{Addr: local127(s.http), Handler: m.HTTPHandler()}
+	if c.TLS.HTTPListen != "" {
+		go func() { _ = plain.ListenAndServe() }()
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); _ = m.Run(ctx) }()
@@ -55,6 +61,7 @@ func (s *site) serve(c config.Config) *Manager {
 			cancel()
 			<-done
 			_ = server.Close()
+			_ = plain.Close()
 		}
 	}
 	s.t.Cleanup(s.stop)
