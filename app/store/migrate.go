@@ -30,6 +30,9 @@ type migration struct {
 
 var migrationName = regexp.MustCompile(`^(\d{4})_[a-z0-9_]+\.sql$`)
 
+// ownTransaction finds a step that would end the one transaction it runs in.
+var ownTransaction = regexp.MustCompile(`(?im)^\s*(COMMIT|ROLLBACK|SAVEPOINT|BEGIN\s+(?:TRANSACTION|IMMEDIATE|EXCLUSIVE|DEFERRED)|END\s+TRANSACTION)\b`)
+
 // readMigrations returns the steps of files, numbered 1, 2, 3 and so on.
 func readMigrations(files fs.FS) ([]migration, error) {
 	if files == nil {
@@ -48,6 +51,9 @@ func readMigrations(files fs.FS) ([]migration, error) {
 		text, err := fs.ReadFile(files, e.Name())
 		if err != nil {
 			return nil, err
+		}
+		if ownTransaction.Match(text) {
+			return nil, fmt.Errorf("migration %q begins or ends a transaction: each step is one already", e.Name())
 		}
 		n, _ := strconv.Atoi(m[1])
 		if n != len(steps)+1 {
