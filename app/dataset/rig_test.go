@@ -16,7 +16,7 @@ import (
 
 // rig is a real database with a project, and a service over a temporary folder.
 type rig struct {
-	t        *testing.T
+	t        testing.TB
 	db       *store.DB
 	log      *audit.Log
 	projects *project.Service
@@ -31,7 +31,7 @@ var (
 	stranger = access.Actor{ID: "p-stranger", Handle: "sam", Name: "Sam"}
 )
 
-func newRig(t *testing.T) *rig {
+func newRig(t testing.TB) *rig {
 	t.Helper()
 	r := &rig{t: t, dir: filepath.Join(t.TempDir(), "datasets")}
 	dir := t.TempDir()
