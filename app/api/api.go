@@ -104,7 +104,10 @@ func (s *Server) newMux() *http.ServeMux {
 	mux.HandleFunc("GET /healthz", s.health)
 	mux.HandleFunc(prefix+"/", s.serve(s.nothingHere()))
 	if s.UI != nil {
-		mux.Handle("/", s.UI)
+		mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+			stayOnTLS(w, r)
+			s.UI.ServeHTTP(w, r)
+		})
 	}
 	return mux
 }

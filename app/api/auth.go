@@ -58,7 +58,7 @@ func (s *Server) stillHere(ctx context.Context, who caller) (access.Actor, error
 	if who.local {
 		return who.actor, nil
 	}
-	actor, _, err := s.Identity.Peek(ctx, who.token)
+	actor, _, err := s.Identity.Peek(ctx, s.sockets.tokenOf(who.session, who.token))
 	return actor, err
 }
 

@@ -28,6 +28,7 @@ func (s *Server) serve(rt *Route) http.HandlerFunc {
 		began := s.now()
 		c := &call{s: s, w: &recorder{ResponseWriter: w}, r: r, route: rt, correlation: s.ids()}
 		secure(w.Header(), c.correlation)
+		stayOnTLS(w, r)
 		defer func() { s.logAccess(c, s.now().Sub(began)) }()
 		defer s.recovered(c)
 		if err := s.run(c); err != nil {
@@ -206,4 +207,13 @@ func secure(h http.Header, correlation string) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("X-Frame-Options", "DENY")
 	h.Set("Tresor-Correlation", correlation)
+}
+
+// stayOnTLS tells browsers that reached us over TLS to come back that way only.
+// They ignore it for addresses that are numbers and for certificates that they
+// do not trust.
+func stayOnTLS(w http.ResponseWriter, r *http.Request) {
+	if r.TLS != nil {
+		w.Header().Set("Strict-Transport-Security", "max-age=31536000")
+	}
 }

@@ -158,6 +158,28 @@ func TestSocketsAskAgain(t *testing.T) {
 	}
 }
 
+func TestSocketsOutliveAStepUp(t *testing.T) {
+	w := buildWorld(t, options{limits: unlimited, real: true})
+	w.server.pingEvery = 20 * time.Millisecond
+	b := &browser{w: w}
+	secret := b.enrol(t, "researcher")
+	w.tokens["researcher"] = b.cookie
+	conn := w.listen(t, "researcher", "home")
+	w.wait(time.Minute)
+	b.send(t, "POST", "/session/step-up", `{"password":"`+goodPassword+`","totp":"`+w.code(t, secret)+`"}`).want(t, 200)
+	time.Sleep(100 * time.Millisecond)
+	w.server.Live.Publish("home", live.Event{Type: "still"})
+	var e live.Event
+	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if err := conn.ReadJSON(&e); err != nil || e.Type != "still" {
+		t.Errorf("%+v %v", e, err)
+	}
+	b.send(t, "DELETE", "/session", "").want(t, 204)
+	if code := closeCode(t, conn); code != websocket.CloseGoingAway && code != websocket.ClosePolicyViolation {
+		t.Errorf("closed with %d", code)
+	}
+}
+
 func TestSlowReadersAreDropped(t *testing.T) {
 	w := newWorld(t)
 	conn := w.listen(t, "researcher", "home")

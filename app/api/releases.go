@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"mime"
 	"net/http"
+	"strconv"
 	"time"
 
 	"tresor/app/access"
@@ -34,24 +35,40 @@ func (s *Server) getRelease(c *call) (release.Release, error) {
 }
 
 // downloadRelease is the only way out of the API for bytes of data, and
-// release.Open is the only thing that it can hand out.
+// release.Open is the only thing that it can hand out. Each opening is audited,
+// a HEAD is none.
 func (s *Server) downloadRelease(c *call) error {
+	if c.r.Method == http.MethodHead {
+		r, err := s.Releases.Get(c.ctx(), c.actor(), c.path("release"))
+		if err == nil {
+			err = describeRelease(c.w.Header(), r)
+		}
+		c.w.Header().Set("Content-Length", strconv.FormatInt(r.Size, 10))
+		return err
+	}
 	f, r, err := s.Releases.Open(c.ctx(), c.actor(), c.path("release"))
 	if err != nil {
 		return err
 	}
 	defer f.Close()
+	if err := describeRelease(c.w.Header(), r); err != nil {
+		return err
+	}
+	http.ServeContent(&longAnswer{recorder: c.w, eager: c.long()}, c.r, "", time.Time{}, f)
+	return nil
+}
+
+// describeRelease says what the bytes are and what they hash to (RFC 9530).
+func describeRelease(h http.Header, r release.Release) error {
 	sum, err := hex.DecodeString(r.SHA256)
 	if err != nil {
 		return fault.Wrap("api.download", err)
 	}
-	h := c.w.Header()
+	h.Set("Accept-Ranges", "bytes")
 	h.Set("Content-Type", "application/zip")
 	h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": "release-" + r.ID + ".zip"}))
 	h.Set("Repr-Digest", "sha-256=:"+base64.StdEncoding.EncodeToString(sum)+":")
 	h.Set("ETag", `"`+r.SHA256+`"`)
-	w := &longAnswer{recorder: c.w, eager: c.long()}
-	http.ServeContent(w, c.r, "", time.Time{}, f)
 	return nil
 }
 

@@ -180,6 +180,7 @@ func (s *Server) begun(c *call, token string, err error) (Session, error) {
 		return Session{}, err
 	}
 	setCookie(c.w, token)
+	s.sockets.rotate(x.ID, token)
 	c.who.actor, c.who.record, c.who.token, c.who.session = actor, x, token, x.ID
 	return s.describe(c)
 }

@@ -134,6 +134,7 @@ type sockets struct {
 	next    uint64
 	all     map[uint64]openSocket // guarded by mu
 	persons map[string]int        // guarded by mu
+	tokens  map[string]string     // session -> its token now, while it has sockets and the token changed; guarded by mu
 }
 
 type openSocket struct {
@@ -142,7 +143,7 @@ type openSocket struct {
 }
 
 func newSockets(most int) *sockets {
-	return &sockets{most: most, all: map[uint64]openSocket{}, persons: map[string]int{}}
+	return &sockets{most: most, all: map[uint64]openSocket{}, persons: map[string]int{}, tokens: map[string]string{}}
 }
 
 // enter registers a socket; its context ends with the session or the server.
@@ -178,6 +179,39 @@ func (k *sockets) leave(id uint64) {
 	if k.persons[o.person]--; k.persons[o.person] == 0 {
 		delete(k.persons, o.person)
 	}
+	if !k.has(o.session) {
+		delete(k.tokens, o.session)
+	}
+}
+
+// has reports whether a session has open sockets; the caller holds mu.
+func (k *sockets) has(session string) bool {
+	for _, o := range k.all {
+		if o.session == session {
+			return true
+		}
+	}
+	return false
+}
+
+// rotate notes that a session has a new token, so that its open sockets are not
+// taken for those of an ended one.
+func (k *sockets) rotate(session, token string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.has(session) {
+		k.tokens[session] = token
+	}
+}
+
+// tokenOf returns the newest token of a session; old when it has not changed.
+func (k *sockets) tokenOf(session, old string) string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if token := k.tokens[session]; token != "" {
+		return token
+	}
+	return old
 }
 
 func (k *sockets) closeSession(session string) {
