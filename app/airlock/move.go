@@ -52,6 +52,6 @@ func (s *Service) announce(tx *store.Tx, r Request) {
 	data := map[string]string{"id": r.ID, "project": r.Project, "state": string(r.State)}
 	tx.AfterCommit(func() {
 		s.Live.Publish(Subject(r.ID), live.Event{Type: "state", At: at, Data: data})
-		s.Live.Publish("home", live.Event{Type: "airlock", At: at, Data: data})
+		s.Live.Publish("home", live.Event{Type: "airlock", At: at}) // everybody hears it: no data
 	})
 }

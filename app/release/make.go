@@ -192,16 +192,16 @@ func (s *Service) record(tx *store.Tx, p plan, blob vault.Blob) (Release, error)
 		return made, err
 	}
 	_, err = s.Log.Append(tx, audit.By(p.actor, "release.made", Subject(made.ID), r.Project, "request", r.ID, "sha256", made.SHA256, "manifest", r.Checks.ManifestSHA256))
-	s.announce(tx, made)
+	s.announce(tx)
 	return made, err
 }
 
-func (s *Service) announce(tx *store.Tx, r Release) {
+func (s *Service) announce(tx *store.Tx) {
 	if s.Live == nil {
 		return
 	}
 	at := tx.Now()
 	tx.AfterCommit(func() {
-		s.Live.Publish("home", live.Event{Type: "release", At: at, Data: map[string]string{"id": r.ID, "project": r.Project}})
+		s.Live.Publish("home", live.Event{Type: "release", At: at}) // everybody hears it: no data
 	})
 }

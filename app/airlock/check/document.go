@@ -31,7 +31,7 @@ func document(p Profile, c *collector, res *Result, br *bufio.Reader) error {
 	}
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
-	w := &walker{p: p, c: c, d: d}
+	w := &walker{p: p, c: c, d: d, keys: map[string]*column{}}
 	if err := w.value("", 0); err != nil {
 		return w.refuse(err)
 	}
@@ -50,6 +50,7 @@ type walker struct {
 	g      *grid
 	fields []string
 	rows   int
+	keys   map[string]*column
 	broken bool // records are not a table: fields differ
 }
 
@@ -193,7 +194,7 @@ func (w *walker) number(key, s string) {
 	if len(s) >= 10 {
 		w.c.identifiers([]byte(s), -1, -1, "in the file")
 	}
-	col := newColumn(w.p, 1, key)
+	col := w.column(key)
 	counts := col.named || col.sense.has(countStrong)
 	if counts && n.whole && n.value >= 1 && n.value < float64(w.p.Threshold) {
 		w.c.add("T2", -1, -1, "json", "A value named like a count is under %d.", w.p.Threshold)
@@ -204,6 +205,18 @@ func (w *walker) number(key, s string) {
 	if col.sense.has(extreme) {
 		w.c.add("T9", -1, -1, "", "A value is named as an extreme, which may be one person's.")
 	}
+}
+
+// column is what a key says of its values; keys repeat, so it is remembered.
+func (w *walker) column(key string) *column {
+	col := w.keys[key]
+	if col == nil {
+		col = newColumn(w.p, 1, key)
+		if len(w.keys) < 4096 {
+			w.keys[key] = col
+		}
+	}
+	return col
 }
 
 // record adds a flat object to the table that all flat objects make.

@@ -188,7 +188,7 @@ func quantise(img image.Image) *image.NRGBA {
 	for y := 0; y < b.Dy(); y++ {
 		for x := 0; x < b.Dx(); x++ {
 			c := color.NRGBAModel.Convert(img.At(b.Min.X+x, b.Min.Y+y)).(color.NRGBA)
-			if c.A == 0 {
+			if six(c.A) == 0 {
 				c = color.NRGBA{} // invisible colours carry bits
 			}
 			i := out.PixOffset(x, y)
