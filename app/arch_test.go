@@ -47,7 +47,6 @@ var levels = [][]string{
 	{"app/api"},
 	{"app/tlscert", "app/doctor"},
 	{"app"},
-	{"app/apptest"},
 	{"app/cli"},
 }
 
@@ -116,7 +115,7 @@ func TestImportsGoDownTheLevels(t *testing.T) {
 	seen := map[string]bool{}
 	for _, p := range loadPackages(t) {
 		name := short(p.ImportPath)
-		if !under(name, "app") {
+		if !under(name, "app") || testOnly(name) {
 			continue
 		}
 		seen[name] = true
@@ -139,13 +138,24 @@ func TestImportsGoDownTheLevels(t *testing.T) {
 	}
 }
 
+// testOnly reports whether a package is for tests by its name: sandboxtest and
+// what lies in it, airlocktest, the fake engine.
+func testOnly(name string) bool {
+	for part := range strings.SplitSeq(name, "/") {
+		if strings.HasSuffix(part, "test") {
+			return true
+		}
+	}
+	return name == "sandbox/fake"
+}
+
 // sibling allows a package and its own subfolder to share a level.
 func sibling(a, b string) bool { return under(a, b) || under(b, a) }
 
 func TestOnlyAppPicksTheEngine(t *testing.T) {
 	for _, p := range loadPackages(t) {
 		name := short(p.ImportPath)
-		if name == "app" || name == "tresor" || name == "app/cli" || !under(name, "app") {
+		if name == "app" || testOnly(name) || !under(name, "app") {
 			continue
 		}
 		for _, imp := range p.Imports {
@@ -191,13 +201,109 @@ func TestTestHelpersStayInTests(t *testing.T) {
 	for _, p := range loadPackages(t) {
 		name := short(p.ImportPath)
 		for _, imp := range p.Imports {
-			base := filepath.Base(imp)
-			helper := strings.HasPrefix(imp, "tresor/") && (imp == "tresor/sandbox/fake" || strings.HasSuffix(base, "test"))
-			if helper && !strings.HasSuffix(filepath.Base(name), "test") {
+			if strings.HasPrefix(imp, "tresor/") && testOnly(short(imp)) && !testOnly(name) {
 				t.Errorf("%s imports %s: it is for tests", name, short(imp))
 			}
 		}
 	}
+}
+
+// doors are the functions through which bytes of data, logs and outputs reach a
+// door (DESIGN section 2, rule 4): the only ones of their kind that api may call.
+var doors = map[string]bool{"Workspace.Attach": true, "Workspace.Preview": true, "Airlock.View": true, "Releases.Open": true}
+
+// TestBytesReachADoorThroughThreeFunctions looks at every exported method in the
+// packages of data, work and the way out that hands out a reader or a page of
+// content, and at what the doors call.
+func TestBytesReachADoorThroughThreeFunctions(t *testing.T) {
+	nouns := map[string]string{
+		"dataset": "Datasets", "image": "Images", "output": "Outputs", "job": "Jobs", "workspace": "Workspace", "airlock": "Airlock", "release": "Releases", "vault": "Vault",
+	}
+	giving := map[string]bool{}
+	for dir, field := range nouns {
+		for _, name := range givers(t, dir) {
+			giving[field+"."+name] = true
+		}
+	}
+	for d := range doors {
+		if !giving[d] {
+			t.Errorf("%s gives no bytes any more: is the rule still true?", d)
+		}
+	}
+	called := map[string]bool{}
+	for _, f := range goFilesUnder(t, "api") {
+		if strings.HasSuffix(f, "_test.go") {
+			continue
+		}
+		for _, sel := range chains(t, f) {
+			called[sel] = true
+			if giving[sel] && !doors[sel] {
+				t.Errorf("%s calls %s: bytes reach a door through %v only", f, sel, keys(doors))
+			}
+		}
+	}
+	for d := range doors {
+		if !called[d] {
+			t.Errorf("the API does not call %s: the scan or the door is wrong", d)
+		}
+	}
+	for _, p := range loadPackages(t) {
+		if short(p.ImportPath) == "app/api" {
+			for _, imp := range p.Imports {
+				if imp == "tresor/app/vault" || under(imp, "tresor/sandbox") {
+					t.Errorf("app/api imports %s: a door has no way around the three functions", short(imp))
+				}
+			}
+		}
+	}
+}
+
+// givers are the exported methods of Service or Vault in app/dir whose results
+// hold content: a reader, a file, or one of the page types.
+func givers(t *testing.T, dir string) []string {
+	t.Helper()
+	content := regexp.MustCompile(`io\.Read|os\.File|\*Stream|\bPage\b|\bView\b|\[\]byte`)
+	head := regexp.MustCompile(`(?m)^func \(\w+ \*?(?:Service|Vault)\) ([A-Z]\w*)\([^{]*?\) (\([^{]*\)|[^{(]+) \{`)
+	var out []string
+	for _, f := range goFilesUnder(t, dir) {
+		if strings.HasSuffix(f, "_test.go") {
+			continue
+		}
+		for _, m := range head.FindAllStringSubmatch(string(readFile(t, f)), -1) {
+			if content.MatchString(m[2]) {
+				out = append(out, m[1])
+			}
+		}
+	}
+	return out
+}
+
+// chains lists the calls x.Field.Method( of a file as "Field.Method".
+func chains(t *testing.T, path string) []string {
+	t.Helper()
+	f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	ast.Inspect(f, func(n ast.Node) bool {
+		if sel, ok := n.(*ast.SelectorExpr); ok {
+			if inner, ok := sel.X.(*ast.SelectorExpr); ok {
+				out = append(out, inner.Sel.Name+"."+sel.Sel.Name)
+			}
+		}
+		return true
+	})
+	return out
+}
+
+func keys(m map[string]bool) []string {
+	var out []string
+	for k := range m {
+		out = append(out, k)
+	}
+	sort.Strings(out)
+	return out
 }
 
 // calls maps a forbidden call to the packages that may make it, with the reason.
@@ -221,7 +327,7 @@ var calls = []struct {
 func TestCallsLiveInNamedPackages(t *testing.T) {
 	for _, p := range loadPackages(t) {
 		name := short(p.ImportPath)
-		if strings.HasSuffix(filepath.Base(name), "test") {
+		if testOnly(name) {
 			continue
 		}
 		for _, f := range p.GoFiles {
@@ -281,18 +387,18 @@ func TestTablesHaveOneOwner(t *testing.T) {
 	if len(owners) < 10 {
 		t.Fatalf("found only %d owned tables: every CREATE TABLE stands under a line `-- owner: app/<package>`", len(owners))
 	}
-	for table, owner := range owners {
-		word := regexp.MustCompile(`(?i)\b(?:FROM|JOIN|INTO|UPDATE|TABLE)\s+"?` + table + `\b`)
-		for _, f := range goFilesUnder(t, ".") {
-			dir := "app"
-			if d := filepath.ToSlash(filepath.Dir(f)); d != "." {
-				dir = "app/" + d
-			}
-			if under(dir, owner) || strings.HasSuffix(f, "_test.go") {
-				continue
-			}
-			if loc := word.Find(readFile(t, f)); loc != nil {
-				t.Errorf("%s uses table %s (%q), which belongs to %s", f, table, loc, owner)
+	uses := regexp.MustCompile(`\b(?:FROM|JOIN|INTO|UPDATE|TABLE)\s+"?([a-z_]+)\b`)
+	for _, f := range goFilesUnder(t, ".") {
+		dir := "app"
+		if d := filepath.ToSlash(filepath.Dir(f)); d != "." {
+			dir = "app/" + d
+		}
+		if testOnly(dir) || strings.HasSuffix(f, "_test.go") {
+			continue
+		}
+		for _, m := range uses.FindAllStringSubmatch(string(readFile(t, f)), -1) {
+			if owner, ok := owners[m[1]]; ok && !under(dir, owner) {
+				t.Errorf("%s uses table %s (%q), which belongs to %s", f, m[1], m[0], owner)
 			}
 		}
 	}

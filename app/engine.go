@@ -191,3 +191,6 @@ var (
 	_ sandbox.Runner = (*engine)(nil)
 	_ sandbox.Images = (*engine)(nil)
 )
+
+// Engine is the container engine as the rest of the appliance sees it.
+func (a *App) Engine() sandbox.Runner { return a.engine }
