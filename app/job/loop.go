@@ -192,6 +192,20 @@ func (s *Service) forget(r *run) {
 	r.loop.wg.Done()
 }
 
+// trouble is what a running job waits for, or "".
+func (s *Service) trouble(id string) string {
+	s.mu.Lock()
+	r := s.live[id]
+	s.mu.Unlock()
+	if r == nil {
+		return ""
+	}
+	if text := r.trouble.Load(); text != nil {
+		return *text
+	}
+	return ""
+}
+
 // stop tells the run of a job that a person wants it to end.
 func (s *Service) stop(id string, by access.Actor, reason string) {
 	s.mu.Lock()

@@ -51,6 +51,9 @@ func (s *Service) shown(_ context.Context, actor access.Actor, j Job) Job {
 			j.Queue = &Queue{Position: n}
 		}
 	}
+	if j.State.Active() {
+		orElse(&j.Reason, s.trouble(j.ID))
+	}
 	j.Progress = progress(j)
 	j.Next = next(j, actor)
 	if j.State == Queued && s.sched.closed() {

@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"tresor/app/access"
@@ -39,7 +40,8 @@ type run struct {
 	spawned bool // its goroutine has been started
 	adopted bool // the job was active before this run
 	free    sync.Once
-	closing sync.WaitGroup // logs on their way to the disk
+	closing sync.WaitGroup         // logs on their way to the disk
+	trouble atomic.Pointer[string] // what the job waits for, for people; nil: nothing
 
 	once    sync.Once
 	stopped chan struct{} // closed when a person asked for a stop
@@ -90,6 +92,15 @@ func (r *run) safely() (end *ending, err error) {
 
 // leaveHost gives the reserved place back, once.
 func (r *run) leaveHost() { r.free.Do(func() { r.s.sched.release(r.cores, r.memory) }) }
+
+// say shows people what the job waits for; "" when it goes on.
+func (r *run) say(text string) {
+	if text == "" {
+		r.trouble.Store(nil)
+		return
+	}
+	r.trouble.Store(&text)
+}
 
 func (r *run) cancel(by access.Actor, why string) {
 	r.once.Do(func() {

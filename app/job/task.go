@@ -170,9 +170,14 @@ func (r *run) waitOrStop(try int) bool {
 // status asks until the engine answers: while it is down nobody knows what runs.
 func (r *run) status(ref sandbox.Ref) (st sandbox.Status, err error) {
 	err = r.s.patiently(r.ctx, func() error {
-		st, err = r.s.Runner.Status(r.ctx, ref)
+		if st, err = r.s.Runner.Status(r.ctx, ref); err != nil {
+			r.say("The server's container engine does not answer. The server keeps asking; the job is not lost.")
+		}
 		return err
 	})
+	if err == nil {
+		r.say("")
+	}
 	var unfit *sandbox.ErrUnfit
 	if errors.As(err, &unfit) { // nothing of ours can be there; Prepare will say why
 		return sandbox.Status{Ref: ref, Phase: sandbox.Absent}, nil
@@ -307,7 +312,8 @@ func (r *run) collect(n int, timedOut bool) (*ending, error) {
 	}
 }
 
-// afterCollect decides what a failed collection means; nil, nil: collect again.
+// afterCollect decides what a failed collection means; nil, nil: collect again. A
+// full disk is waited for: the outputs are safe in the container as long as that takes.
 func (r *run) afterCollect(ref sandbox.Ref, cause error, try int) (*ending, error) {
 	r.s.Logger.Warn("jobs: collecting outputs", "job", r.id, "ref", ref, "err", cause)
 	st, err := r.status(ref)
@@ -318,13 +324,16 @@ func (r *run) afterCollect(ref sandbox.Ref, cause error, try int) (*ending, erro
 		return disappeared(), nil
 	case st.Phase == sandbox.Running:
 		return nil, errNotOver
-	case try >= 5 && !errors.Is(cause, sandbox.ErrHost):
-		e := failed("outputs-not-kept", "Its outputs could not be kept. "+fault.Message(cause), "Ask an operator to look at the server's disk, then submit the job again.")
+	case r.cancelled():
+		e := r.cancelEnd()
 		e.ran = true
 		return e, nil
 	}
-	if !r.s.pause(r.ctx, try) {
-		return nil, errLeave
+	if !errors.Is(cause, sandbox.ErrHost) {
+		r.say("The server cannot keep the outputs now: " + fault.Message(cause) + " They are safe inside; the server tries again. An operator should look at the disk.")
+	}
+	if !r.waitOrStop(try) {
+		return nil, r.left(nil)
 	}
 	return nil, nil
 }
