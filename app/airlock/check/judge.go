@@ -10,7 +10,7 @@ const (
 	idRows     = 20   // from how many rows a column can look like an identifier
 	idShare    = 0.95 // distinct cells over rows
 	classes    = 20   // a column with at most this many different cells sorts people into classes
-	classRows  = 50   // from how many rows classes are counted
+	classRows  = 20   // from how many rows classes are counted
 	statsRows  = 200  // a table of statistics is seldom longer
 	sampleSize = 1 << 16
 )

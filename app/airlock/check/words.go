@@ -48,6 +48,9 @@ var senses = func() map[string]sense {
 	return m
 }()
 
+// units make an amount of people when they follow a word for people.
+var units = map[string]bool{"year": true, "years": true, "month": true, "months": true, "week": true, "weeks": true, "day": true, "days": true, "time": true}
+
 // tokens cuts a name into lower-case words at anything that is not a letter or
 // digit, and at capitals inside a word.
 func tokens(name string) []string {
@@ -80,6 +83,9 @@ func senseOf(name string) sense {
 		}
 		if i+1 < len(words) && (w == "no" || w == "number" || w == "num") && words[i+1] == "of" {
 			s |= countStrong
+		}
+		if i+1 < len(words) && senses[w].has(people|identity) && units[words[i+1]] {
+			return countStrong // person-years, patient_days: amounts of people
 		}
 		if i+1 < len(words) && w == "at" && words[i+1] == "risk" {
 			s = s&^(statistic|needsN) | countStrong
