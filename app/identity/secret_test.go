@@ -247,3 +247,16 @@ func TestRefusalHours(t *testing.T) {
 		t.Errorf("%d after a long quiet time", n)
 	}
 }
+
+// Whatever people type as a password is judged without a crash, and what is
+// accepted is long enough.
+func FuzzCheckPassword(f *testing.F) {
+	for _, s := range []string{"Password1234!", "пароль", "a\xff", "\u202e", "0123456789ab", "😀😀😀😀😀😀😀😀😀😀😀😀"} {
+		f.Add(s, "ada")
+	}
+	f.Fuzz(func(t *testing.T, pw, handle string) {
+		if checkPassword(pw, handle, 12) == nil && len([]rune(pw)) < 12 {
+			t.Errorf("%q is accepted", pw)
+		}
+	})
+}

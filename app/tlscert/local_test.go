@@ -2,6 +2,7 @@ package tlscert
 
 import (
 	"crypto/x509"
+	"errors"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -227,4 +228,35 @@ func TestRedirect(t *testing.T) {
 func leafOf(m *Manager) *x509.Certificate {
 	leaf, _ := m.source.current()
 	return leaf
+}
+
+// A crash between the two files of a renewal leaves a pair that does not fit;
+// the next start makes a new one.
+func TestLocalMendsHalfARenewal(t *testing.T) {
+	for _, name := range []string{leafKeyFile, leafCertFile} {
+		for what, spoil := range map[string]func(path string) error{
+			"missing": os.Remove,
+			"from another renewal": func(path string) error {
+				cert, key, err := makeCA("other", time.Now())
+				if name == leafCertFile {
+					key = cert
+				}
+				return errors.Join(err, os.WriteFile(path, key, 0o600))
+			},
+		} {
+			t.Run(name+" "+what, func(t *testing.T) {
+				c := localConfig(t)
+				first, err := openAt(t, c, time.Now)
+				must(t, err)
+				must(t, spoil(filepath.Join(c.Paths().TLS, name)))
+				second, err := openAt(t, c, time.Now)
+				must(t, err)
+				third, err := openAt(t, c, time.Now)
+				must(t, err)
+				if leafOf(second).Equal(leafOf(first)) || !leafOf(second).Equal(leafOf(third)) {
+					t.Error("the pair was not made anew and kept")
+				}
+			})
+		}
+	}
 }
