@@ -72,3 +72,21 @@ func BenchmarkListQueued(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkQueueFromDatabase is what 10,000 waiting jobs add to a start.
+func BenchmarkQueueFromDatabase(b *testing.B) {
+	h := newHouse(b)
+	actor := h.in(rosa)
+	for range 10_000 {
+		if _, err := h.job.Submit(context.Background(), actor, h.task("true")); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ResetTimer()
+	for range b.N {
+		h.fresh()
+		if err := h.job.loadQueue(context.Background()); err != nil || h.job.Load().Waiting != 10_000 {
+			b.Fatal(err)
+		}
+	}
+}

@@ -58,7 +58,7 @@ func TestCancelWhileTheDiskIsFull(t *testing.T) {
 func TestTheEngineGoesAway(t *testing.T) {
 	h := newHouse(t)
 	h.run()
-	for range 1000 {
+	for range 60 {
 		h.runner.Fail("Status", sandbox.Host("test", errors.New("down")), false)
 	}
 	fails("Start", sandbox.Host("test", errors.New("down")), 1, false)(h.runner)
