@@ -173,13 +173,23 @@ func (s *Server) bound(c *call) {
 	}
 	body := c.r.Body
 	if c.route.slow {
-		c.raw = body
-		_ = rc.EnableFullDuplex() // an answer may come before the whole body; not everything can
 		body = &patient{ReadCloser: body, rc: rc, now: s.now}
+	}
+	if c.route.streams() {
+		// An answer may come before the whole body. net/http cannot take another
+		// request on the connection after that: its reader and the next request's
+		// would meet ("invalid concurrent Body.Read call"). Not everything can do it.
+		_ = rc.EnableFullDuplex()
+		c.w.Header().Set("Connection", "close")
+		c.raw = c.r.Body
 	}
 	c.r.Body = http.MaxBytesReader(c.w, body, c.route.max())
 }
 
+// streams reports whether the body is of any size and read as it comes.
+func (rt Route) streams() bool { return rt.body == Multipart || rt.body == Stream }
+
+// max is the cap of the body; a route without one takes a small one, unread.
 func (rt Route) max() int64 {
 	switch {
 	case rt.Max > 0:
