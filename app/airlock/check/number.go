@@ -79,13 +79,23 @@ tail:
 	n.ok, n.point = true, point
 	n.value = mant
 	if places != 0 {
-		n.value = mant / math.Pow(10, places)
+		n.value = scale(mant, places)
 	}
 	if neg {
 		n.value = -n.value
 	}
 	n.whole = n.value == math.Trunc(n.value)
 	return n
+}
+
+// tens are the powers that a float64 holds exactly.
+var tens = [...]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22}
+
+func scale(mant, places float64) float64 {
+	if p := int(places); p > 0 && p < len(tens) {
+		return mant / tens[p]
+	}
+	return mant / math.Pow(10, places)
 }
 
 func exponent(b []byte) (e, used int) {

@@ -10,16 +10,17 @@ import (
 // grid judges a table cell by cell, in one pass, with memory bounded by the
 // profile's rows and columns.
 type grid struct {
-	p      Profile
-	c      *collector
-	comma  bool // the comma is the decimal mark
-	cols   []*column
-	row    int
-	labels map[string]sense
-	lineN  bool // a row is labelled as counts
-	lineMu bool // a row is labelled as a statistic that needs its n
-	allN   bool // the file's name says that every cell counts
-	slots  []uint16
+	p       Profile
+	c       *collector
+	comma   bool // the comma is the decimal mark
+	cols    []*column
+	row     int
+	labels  map[string]sense
+	lineN   bool // a row is labelled as counts
+	lineMu  bool // a row is labelled as a statistic that needs its n
+	allN    bool // the file's name says that every cell counts
+	slots   []uint16
+	ncounts int // columns named as counts, without the first and the totals
 }
 
 func newGrid(p Profile, c *collector, header [][]byte, comma, allN bool) *grid {
@@ -32,6 +33,9 @@ func newGrid(p Profile, c *collector, header [][]byte, comma, allN bool) *grid {
 			numbers++
 		}
 		g.words(-1, i, []byte(name))
+		if c := g.cols[i]; i > 0 && c.named && !c.margin {
+			g.ncounts++
+		}
 	}
 	if numbers == len(header) {
 		c.add("T1", -1, -1, "header", "The first line holds only numbers: a header line is missing.")
@@ -143,19 +147,10 @@ func (g *grid) add(cells [][]byte) {
 			}
 		}
 	}
-	if counts > 0 && !total && g.namedCols() > 1 && most >= 0.9*sum {
+	if counts > 0 && !total && g.ncounts > 1 && most >= 0.9*sum {
 		g.c.add("T3", g.row, mostAt, "row", "One count holds 90 %% or more of its row.")
 	}
 	g.row++
-}
-
-func (g *grid) namedCols() (n int) {
-	for i, c := range g.cols {
-		if i > 0 && c.named && !c.margin {
-			n++
-		}
-	}
-	return n
 }
 
 func trim(b []byte) []byte {
