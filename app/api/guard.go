@@ -189,7 +189,7 @@ func (s *Server) bound(c *call) {
 // streams reports whether the body is of any size and read as it comes.
 func (rt Route) streams() bool { return rt.body == Multipart || rt.body == Stream }
 
-// max is the cap of the body; a route without one takes a small one, unread.
+// max is the cap of the body; a route that reads none takes none.
 func (rt Route) max() int64 {
 	switch {
 	case rt.Max > 0:

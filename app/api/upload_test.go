@@ -159,3 +159,21 @@ func TestRefusedUploadsGetTheirAnswer(t *testing.T) {
 		t.Error(r.body)
 	}
 }
+
+// TestConnectionsCanBeUsedAgain: what one request left of its body must not meet
+// the next request of the same connection.
+func TestConnectionsCanBeUsedAgain(t *testing.T) {
+	w := newWorld(t)
+	w.fill(t)
+	for range 20 {
+		w.as(t, "researcher", "POST", "/airlock/"+w.request+"/submit", `{}`).want(t, 409)
+		w.as(t, "researcher", "POST", "/airlock/"+w.request+"/withdraw", strings.Repeat(" ", 100_000)+"{}")
+		w.as(t, "researcher", "GET", "/home", nil).want(t, 200)
+		body, media := form(t, map[string]string{"extra": "x"}, map[string]string{"people.csv": csvData(3000)})
+		w.send(t, "steward", "POST", "/datasets/health/versions", media, body).want(t, 400)
+		w.as(t, "researcher", "GET", "/home", nil).want(t, 200)
+	}
+	if strings.Contains(w.log.String(), "panic") {
+		t.Error("the server panicked")
+	}
+}
