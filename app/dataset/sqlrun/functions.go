@@ -138,7 +138,6 @@ func (m *median) Done() any { return quantileOf(m.values, 0.5) }
 type quantile struct {
 	values []float64
 	p      float64
-	err    error
 }
 
 // Step takes one value and the share p from 0 to 1.

@@ -20,7 +20,7 @@ func lex(sql string) (tokens []token, open string, openAt int) {
 		case c == '-' && strings.HasPrefix(sql[i:], "--"):
 			i = after(sql, i, "\n")
 		case c == '/' && strings.HasPrefix(sql[i:], "/*"):
-			if strings.Index(sql[i+2:], "*/") < 0 {
+			if !strings.Contains(sql[i+2:], "*/") {
 				return tokens, "/*", i // SQLite accepts it; here it is a mistake
 			}
 			i = after(sql, i+2, "*/")
