@@ -15,7 +15,12 @@ package audit
 
 import (
 	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
@@ -58,6 +63,10 @@ type Log struct {
 	signer   note.Signer
 	origin   string
 	verifier string // the verifier key's text
+	keys     string // folder of the key files
+
+	mu   sync.Mutex
+	head int64 // size of the checkpoint in the head file; guarded by mu
 }
 
 // Open opens the log. At the first start it makes the signing key (keyFile, mode
@@ -65,12 +74,22 @@ type Log struct {
 // names the key. origin names the log in its checkpoints and never changes
 // afterwards: the key carries it.
 func Open(ctx context.Context, db *store.DB, keyFile, origin string) (*Log, error) {
+	const op = "audit.Open"
+	if err := keyGone(ctx, db, keyFile); err != nil {
+		return nil, fault.Wrap(op, err)
+	}
 	signer, verifier, err := loadKey(keyFile, origin)
 	if err != nil {
-		return nil, fault.Wrap("audit.Open", err)
+		return nil, fault.Wrap(op, err)
 	}
-	l := &Log{db: db, signer: signer, origin: signer.Name(), verifier: verifier}
-	return l, fault.Wrap("audit.Open", l.begin(ctx))
+	l := &Log{db: db, signer: signer, origin: signer.Name(), verifier: verifier, keys: filepath.Dir(keyFile)}
+	if err := l.begin(ctx); err != nil {
+		return nil, fault.Wrap(op, err)
+	}
+	if err := l.compareHead(ctx); err != nil {
+		return nil, fault.Wrap(op, err)
+	}
+	return l, nil
 }
 
 // VerifierKey is the public key that checkpoints are verified with, as text.
@@ -78,7 +97,25 @@ func (l *Log) VerifierKey() string { return l.verifier }
 
 const opened = "log.opened"
 
-// begin appends the event that names the key, once per key.
+// keyGone refuses to make a new key for a log that was signed with another:
+// nobody could verify its checkpoints together any more.
+func keyGone(ctx context.Context, db *store.DB, keyFile string) error {
+	if _, err := os.Stat(keyFile); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return db.View(ctx, func(tx *store.Tx) error {
+		n, err := size(tx)
+		if err != nil || n == 0 {
+			return err
+		}
+		return fault.WithNext(
+			fault.New("audit.Open", fault.Conflict, "The audit log has %d events, but its signing key %s is missing.", n, filepath.Base(keyFile)),
+			"Restore the keys folder from the same backup as the database.")
+	})
+}
+
+// begin appends the event that names the key, once. A log that names another
+// key does not belong to this keys folder.
 func (l *Log) begin(ctx context.Context) error {
 	return l.db.Update(ctx, func(tx *store.Tx) error {
 		var last string
@@ -86,7 +123,12 @@ func (l *Log) begin(ctx context.Context) error {
 		if err == nil && last == l.verifier {
 			return nil
 		}
-		if err != nil && !store.NotFound(err) {
+		if err == nil {
+			return fault.WithNext(
+				fault.New("audit.Open", fault.Conflict, "The audit log is signed with the key %s, but the keys folder holds %s.", short(last), short(l.verifier)),
+				"Restore the keys folder from the same backup as the database.")
+		}
+		if !store.NotFound(err) {
 			return err
 		}
 		_, err = l.Append(tx, By(access.System, opened, "log", "", "key", l.verifier))

@@ -35,14 +35,16 @@ func (l *Log) Checkpoint(ctx context.Context) (Checkpoint, error) {
 		var n int64
 		err = l.db.View(ctx, func(tx *store.Tx) (err error) { n, err = size(tx); return err })
 		if err == nil && n == c.Size {
-			return c, nil
+			return c, fault.Wrap(op, l.keepHead(c)) // an earlier try may have failed here
 		}
 	}
 	if err != nil && fault.KindOf(err) != fault.NotFound {
 		return c, fault.Wrap(op, err)
 	}
-	err = l.db.Update(ctx, func(tx *store.Tx) (err error) { c, err = l.sign(tx); return err })
-	return c, fault.Wrap(op, err)
+	if err := l.db.Update(ctx, func(tx *store.Tx) (err error) { c, err = l.sign(tx); return err }); err != nil {
+		return c, fault.Wrap(op, err)
+	}
+	return c, fault.Wrap(op, l.keepHead(c))
 }
 
 // sign makes and keeps the checkpoint of the transaction's state.
@@ -89,6 +91,9 @@ func parse(text []byte, key string) (Checkpoint, error) {
 	n, err := note.Open(text, note.VerifierList(v))
 	if err != nil {
 		return Checkpoint{}, fmt.Errorf("the checkpoint is not signed by %s", short(key))
+	}
+	if own := n.Sigs[0]; string(text) != fmt.Sprintf("%s\n\u2014 %s %s\n", n.Text, own.Name, own.Base64) {
+		return Checkpoint{}, errors.New("the checkpoint has something beside its one signature")
 	}
 	lines := strings.Split(n.Text, "\n")
 	if len(lines) < 4 || lines[0] != v.Name() {

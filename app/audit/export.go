@@ -94,8 +94,11 @@ func sealed(in io.Reader, tree *frontier, key string, rep Report) (Report, error
 		return rep, tampered("The checkpoint at the end does not verify: %v.", err)
 	}
 	root := tree.root()
-	if c.Size != tree.n || c.Root != root {
-		return rep, tampered("The %d events are not the %d that were signed.", tree.n, c.Size)
+	if c.Size != tree.n {
+		return rep, tampered("Event %d is missing or was added: the export has %d events, and %d were signed.", min(c.Size, tree.n), tree.n, c.Size)
+	}
+	if c.Root != root {
+		return rep, tampered("The first %d events are not the ones that were signed.", tree.n)
 	}
 	rep.Events, rep.Root, rep.Checkpoints, rep.Signed, rep.Key = tree.n, base64.StdEncoding.EncodeToString(root[:]), 1, c.Size, short(key)
 	return rep, nil

@@ -35,7 +35,9 @@ func (l *Log) List(tx *store.Tx, f Filter) ([]Event, error) {
 	add("actor = ?", f.Actor, f.Actor != "")
 	add("seq < ?", f.Before, f.Before > 0)
 	if noun, ok := strings.CutSuffix(f.Verb, "."); ok {
-		add("verb LIKE ? ESCAPE '\\'", noun+".%", verbShape.MatchString(noun+".x"))
+		named := verbShape.MatchString(noun + ".x")
+		add("verb >= ?", noun+".", named)
+		add("verb < ?", noun+"/", named) // "/" is the character after "."
 	} else {
 		add("verb = ?", f.Verb, f.Verb != "")
 	}
@@ -43,12 +45,12 @@ func (l *Log) List(tx *store.Tx, f Filter) ([]Event, error) {
 	if limit <= 0 {
 		limit = 50
 	}
-	return events(tx, fmt.Sprintf(`SELECT leaf FROM audit_leaf WHERE %s ORDER BY seq DESC LIMIT %d`, strings.Join(where, " AND "), limit), args...)
+	return events(tx, fmt.Sprintf(`SELECT seq, leaf FROM audit_leaf WHERE %s ORDER BY seq DESC LIMIT %d`, strings.Join(where, " AND "), limit), args...)
 }
 
 // Timeline returns every event of one subject, oldest first.
 func (l *Log) Timeline(tx *store.Tx, subject string) ([]Event, error) {
-	return events(tx, `SELECT leaf FROM audit_leaf WHERE subject = ? ORDER BY seq`, subject)
+	return events(tx, `SELECT seq, leaf FROM audit_leaf WHERE subject = ? ORDER BY seq`, subject)
 }
 
 func events(tx *store.Tx, query string, args ...any) ([]Event, error) {
@@ -59,13 +61,14 @@ func events(tx *store.Tx, query string, args ...any) ([]Event, error) {
 	defer rows.Close()
 	out := []Event{}
 	for rows.Next() {
+		var seq int64
 		var leaf string
-		if err := rows.Scan(&leaf); err != nil {
+		if err := rows.Scan(&seq, &leaf); err != nil {
 			return nil, fault.Wrap("audit.events", err)
 		}
 		e, err := decode([]byte(leaf))
 		if err != nil {
-			return nil, damaged("audit.events", int64(len(out)), err)
+			return nil, damaged("audit.events", seq, err)
 		}
 		out = append(out, e)
 	}
@@ -73,7 +76,7 @@ func events(tx *store.Tx, query string, args ...any) ([]Event, error) {
 }
 
 func damaged(op string, seq int64, err error) error {
-	return fault.WithNext(fault.Kinded(op, fault.Internal, err, "The audit log is damaged near event %d.", seq), "Run `tresor audit verify` and restore the database from a backup.")
+	return fault.WithNext(fault.Kinded(op, fault.Internal, err, "Event %d of the audit log is damaged.", seq), "Run `tresor audit verify` and restore the database from a backup.")
 }
 
 // InclusionProof proves, without the database, that an event is in a log whose

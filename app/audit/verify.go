@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/base64"
 	"errors"
+	"sort"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -31,8 +32,10 @@ func tampered(format string, args ...any) error {
 // hash and every signed checkpoint. It opens the file for reading only. key is
 // the verifier key; without it the one that the log itself names is used, which
 // finds accidents but not a thief who signs anew. A mismatch is fault.Conflict
-// and names the first wrong event.
-func VerifyDB(ctx context.Context, path, key string) (Report, error) {
+// and names the first wrong event. known are checkpoints that were kept outside
+// the database, such as Head's: they alone show that a whole older database was
+// put back.
+func VerifyDB(ctx context.Context, path, key string, known ...[]byte) (Report, error) {
 	db, err := store.OpenShared(path)
 	if err != nil {
 		return Report{}, fault.Wrap("audit.VerifyDB", err)
@@ -46,9 +49,9 @@ func VerifyDB(ctx context.Context, path, key string) (Report, error) {
 	if err := integrity(ctx, tx); err != nil {
 		return Report{}, err
 	}
-	r, err := (&verifier{tx: tx, ctx: ctx, key: key}).run()
-	var known *fault.Error
-	if err != nil && !errors.As(err, &known) {
+	r, err := (&verifier{tx: tx, ctx: ctx, key: key}).run(known)
+	var worded *fault.Error
+	if err != nil && !errors.As(err, &worded) {
 		err = unreadable(err)
 	}
 	return r, err
@@ -75,11 +78,10 @@ type verifier struct {
 	key   string
 	tree  frontier
 	notes []Checkpoint // to be met, by size
-	sizes []int64      // as the table has them
 	rep   Report
 }
 
-func (v *verifier) run() (Report, error) {
+func (v *verifier) run(known [][]byte) (Report, error) {
 	v.rep.KeyPinned = v.key != ""
 	if err := v.findKey(); err != nil {
 		return v.rep, err
@@ -87,11 +89,14 @@ func (v *verifier) run() (Report, error) {
 	if err := v.loadCheckpoints(); err != nil {
 		return v.rep, err
 	}
+	if err := v.admit(known); err != nil {
+		return v.rep, err
+	}
 	if err := v.walk(); err != nil {
 		return v.rep, err
 	}
 	if len(v.notes) > 0 {
-		return v.rep, tampered("The log has %d events, yet a signed checkpoint covers %d: events were cut off.", v.tree.n, v.notes[0].Size)
+		return v.rep, tampered("Event %d is missing: the log has %d events, yet a signed checkpoint covers %d. Events were cut off, or an older database was put back.", v.tree.n, v.tree.n, v.notes[0].Size)
 	}
 	root := v.tree.root()
 	v.rep.Events, v.rep.Root, v.rep.Key = v.tree.n, base64.StdEncoding.EncodeToString(root[:]), short(v.key)
@@ -133,6 +138,19 @@ func (v *verifier) loadCheckpoints() error {
 		v.rep.Checkpoints, v.rep.Signed = v.rep.Checkpoints+1, n
 	}
 	return rows.Err()
+}
+
+// admit adds the checkpoints that were kept outside, in the order of size.
+func (v *verifier) admit(known [][]byte) error {
+	for _, text := range known {
+		c, err := parse(text, v.key)
+		if err != nil {
+			return tampered("A checkpoint that was kept outside the database does not verify: %v.", err)
+		}
+		v.notes = append(v.notes, c)
+	}
+	sort.SliceStable(v.notes, func(i, j int) bool { return v.notes[i].Size < v.notes[j].Size })
+	return nil
 }
 
 // walk goes through leaves and stored hashes side by side.

@@ -12,7 +12,9 @@ CREATE TABLE audit_leaf (
 	verb    TEXT GENERATED ALWAYS AS (leaf ->> '$.verb') VIRTUAL
 ) STRICT;
 CREATE INDEX audit_leaf_subject ON audit_leaf (subject, seq);
-CREATE INDEX audit_leaf_project ON audit_leaf (project, seq) WHERE project <> '';
+CREATE INDEX audit_leaf_project ON audit_leaf (project, seq) WHERE project IS NOT NULL;
+CREATE INDEX audit_leaf_actor ON audit_leaf (actor, seq);
+CREATE INDEX audit_leaf_verb ON audit_leaf (verb, seq);
 
 -- Hashes of all complete subtrees, in the order of tlog.StoredHashIndex.
 CREATE TABLE audit_hash (
