@@ -14,7 +14,7 @@ import (
 func (s *Server) auditRoutes() []Route {
 	return []Route{
 		{Method: "GET", Path: "/audit", Access: by(access.AuditRead), Summary: "List audit events, newest first", Query: []string{"subject", "project", "before", "limit"}, endpoint: get(s.listEvents)},
-		{Method: "GET", Path: "/audit/checkpoint", Access: by(access.AuditCheckpoint), Summary: "The newest signed checkpoint (C2SP tlog-checkpoint)", endpoint: download("text/plain", s.checkpoint)},
+		{Method: "GET", Path: "/audit/checkpoint", Access: by(access.AuditCheckpoint), Summary: "Sign and show the newest checkpoint (C2SP tlog-checkpoint); JSON when asked for", endpoint: either[Checkpoint]("text/plain", s.checkpoint)},
 		{Method: "GET", Path: "/audit/export", Access: by(access.AuditExport), Summary: "All events and the newest checkpoint, for verifying elsewhere", endpoint: download("application/x-ndjson", s.exportAudit)},
 		{Method: "GET", Path: "/audit/proof/{seq}", Access: by(access.AuditProof), Summary: "Proof that the log holds an event", endpoint: get(s.proveEvent)},
 		{Method: "GET", Path: "/audit/verify", Access: by(access.AuditVerify), Summary: "Recompute the whole log and compare it with its checkpoints", endpoint: slowly(get(s.verifyAudit))},
@@ -46,6 +46,13 @@ func (s *Server) listEvents(c *call) (List[audit.Event], error) {
 	return listOf(all, next), err
 }
 
+// Checkpoint is a signed state of the audit log.
+type Checkpoint struct {
+	Size int64  `json:"size" doc:"events"`
+	Root string `json:"root" doc:"base64"`
+	Note string `json:"note" doc:"the signed note, as it is also served as text"`
+}
+
 func (s *Server) checkpoint(c *call) error {
 	if err := access.May(c.actor(), access.AuditCheckpoint, access.Thing{}); err != nil {
 		return err
@@ -53,6 +60,9 @@ func (s *Server) checkpoint(c *call) error {
 	cp, err := s.Audit.Checkpoint(c.ctx())
 	if err != nil {
 		return err
+	}
+	if c.wantsJSON() {
+		return c.answer(http.StatusOK, Checkpoint{Size: cp.Size, Root: cp.RootText(), Note: string(cp.Note)})
 	}
 	c.w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	_, err = c.w.Write(cp.Note)

@@ -175,6 +175,11 @@ func (c *call) wantMedia(want string) error {
 	return refuse(http.StatusUnsupportedMediaType, codeMedia, fault.Invalid, "This address takes %s.", want)
 }
 
+// wantsJSON reports whether the requester named JSON as what it takes.
+func (c *call) wantsJSON() bool {
+	return strings.Contains(c.r.Header.Get("Accept"), "application/json")
+}
+
 // answer sends v as JSON.
 func (c *call) answer(status int, v any) error { return respondJSON(c.w, status, v) }
 

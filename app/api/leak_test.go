@@ -151,6 +151,16 @@ func TestTheAuditLogThroughTheDoor(t *testing.T) {
 		{"the export", "auditor", "GET", "/audit/export", "", 200, []string{"dataset.ingested", "tresor/test"}, nil},
 		{"the verification", "auditor", "GET", "/audit/verify", "", 200, []string{`"root"`}, nil},
 	})
+	req, err := http.NewRequestWithContext(t.Context(), "GET", w.http.URL+prefix+"/audit/checkpoint", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Accept", "application/json")
+	req.AddCookie(&http.Cookie{Name: cookieName, Value: w.token(t, "researcher")})
+	var cp Checkpoint
+	if w.do(t, req).want(t, 200).into(t, &cp); cp.Size == 0 || !strings.Contains(cp.Note, cp.Root) {
+		t.Errorf("got %+v", cp)
+	}
 	var first, second List[struct{ Seq int64 }]
 	w.as(t, "auditor", "GET", "/audit?limit=3", nil).want(t, 200).into(t, &first)
 	w.as(t, "auditor", "GET", "/audit?limit=3&before="+first.Next, nil).want(t, 200).into(t, &second)

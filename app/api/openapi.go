@@ -143,14 +143,19 @@ var uploadForm = map[string]any{
 func responses(b *schemas, rt *Route) map[string]any {
 	all := map[string]any{"default": map[string]any{"$ref": "#/components/responses/Problem"}}
 	ok := map[string]any{"description": http.StatusText(rt.status)}
-	switch {
-	case rt.Socket:
+	if rt.Socket {
 		all["101"] = map[string]any{"description": "The connection becomes a web socket that sends events as JSON."}
 		return all
-	case rt.media != "":
-		ok["content"] = map[string]any{rt.media: map[string]any{"schema": map[string]any{"type": "string", "format": "binary"}}}
-	case rt.out != nil:
-		ok["content"] = map[string]any{"application/json": map[string]any{"schema": b.ref(rt.out)}}
+	}
+	content := map[string]any{}
+	if rt.media != "" {
+		content[rt.media] = map[string]any{"schema": map[string]any{"type": "string", "format": "binary"}}
+	}
+	if rt.out != nil {
+		content["application/json"] = map[string]any{"schema": b.ref(rt.out)}
+	}
+	if len(content) > 0 {
+		ok["content"] = content
 	}
 	all[strconv.Itoa(rt.status)] = ok
 	return all

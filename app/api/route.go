@@ -131,6 +131,11 @@ func download(media string, f func(*call) error) endpoint {
 	return endpoint{status: http.StatusOK, media: media, slow: true, serve: f}
 }
 
+// either answers a media type, or out as JSON to whoever asks for that.
+func either[Out any](media string, f func(*call) error) endpoint {
+	return endpoint{out: reflect.TypeFor[Out](), status: http.StatusOK, media: media, serve: f}
+}
+
 // List is how every list is answered. Next, when there is more, is what the
 // next request passes as `before`.
 type List[T any] struct {
