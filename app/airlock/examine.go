@@ -80,16 +80,20 @@ func (s *Service) keepFindings(tx *store.Tx, actor access.Actor, w work) error {
 }
 
 // examine hashes and checks every file in bounded time. With final it also
-// writes pictures anew, so that what is reviewed is only pixels. A file whose
-// bytes are not those that the job left is an error, not a finding.
+// writes pictures anew, so that what is reviewed is only pixels, and a file whose
+// bytes are not those that the job left is an error; in a draft it is a finding.
 func (s *Service) examine(ctx context.Context, w *work, final bool) error {
 	ctx, stop := context.WithTimeout(ctx, s.CheckTime)
 	defer stop()
 	metas := make([]check.Meta, len(w.items))
 	for i := range w.items {
 		s.progress(w.request, i, len(w.items))
-		if err := s.one(ctx, w, &w.items[i], final); err != nil {
+		err := s.one(ctx, w, &w.items[i], final)
+		if err != nil && final {
 			return err
+		}
+		if err != nil { // a draft exists whatever its files are like; Submit looks again
+			w.items[i].Findings = []check.Finding{check.Unchecked(fault.Message(err))}
 		}
 		metas[i] = check.Meta{Path: w.items[i].Path, Size: w.items[i].Size}
 	}

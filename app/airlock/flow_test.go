@@ -277,12 +277,14 @@ func TestSnapshotIsPinned(t *testing.T) {
 func TestChangedBytesAreRefused(t *testing.T) {
 	h := airlocktest.New(t)
 	draft := h.Draft("visits.csv", airlocktest.Safe)
-	other := h.Output(h.Job(), "x.csv", airlocktest.Small)
 	h.Exec(`UPDATE output SET sha256 = ? WHERE job = ?`, strings.Repeat("0", 64), draft.Job)
 	if _, err := h.Airlock.Submit(ctx, h.People["rosa"], draft.ID); err == nil {
 		t.Error("submitted bytes that are not there")
 	}
-	_ = other
+	again, err := h.Airlock.Edit(ctx, h.People["rosa"], draft.ID, airlock.Edits{Outputs: []string{draft.Items[0].Output}})
+	if err != nil || again.Checks.Blocks != 1 || again.Items[0].Findings[0].Rule != "I0" {
+		t.Errorf("the draft says %+v (%v)", again.Items, err)
+	}
 	r := h.Submitted("visits.csv", airlocktest.Safe+"best,4000,9000,2.25\n")
 	if err := overwrite(h, r.Items[0].SHA256, airlocktest.Small); err != nil {
 		t.Fatal(err)

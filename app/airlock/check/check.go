@@ -106,6 +106,14 @@ func File(ctx context.Context, p Profile, name string, size int64, r io.Reader) 
 	return res
 }
 
+// Unchecked is the finding for a file that could not even be handed to File;
+// why completes "could not be checked: …" and is for people.
+func Unchecked(why string) Finding {
+	c := newCollector()
+	c.add("I0", -1, -1, "", "The file could not be checked: %s", why)
+	return c.list()[0]
+}
+
 func body(p Profile, c *collector, res *Result, name string, br *bufio.Reader) error {
 	c.magic(name, br)
 	switch ext(name) {

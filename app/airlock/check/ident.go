@@ -254,3 +254,21 @@ func phone(d []byte, groups []int, w []byte) bool {
 	}
 	return false
 }
+
+// postcode reports whether a cell is a full British postcode.
+func postcode(b []byte) bool {
+	if len(b) < 5 || len(b) > 8 {
+		return false
+	}
+	in := trim(b[len(b)-3:])
+	out := trim(b[:len(b)-3])
+	if len(in) != 3 || !isDigit(in[0]) || !isLetter(in[1]) || !isLetter(in[2]) || len(out) < 2 || len(out) > 4 || !isLetter(out[0]) {
+		return false
+	}
+	area := 1
+	if isLetter(out[1]) {
+		area = 2
+	}
+	rest := out[area:]
+	return len(rest) >= 1 && len(rest) <= 2 && isDigit(rest[0]) && (len(rest) == 1 || isDigit(rest[1]) || isLetter(rest[1]))
+}

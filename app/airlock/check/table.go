@@ -239,6 +239,9 @@ func (g *grid) words(row, i int, b []byte) {
 			g.c.add("T2", row, i, "n=", "A text says n = a count under %d.", g.p.Threshold)
 		}
 	}
+	if postcode(b) {
+		g.c.add("T11w", row, i, "", "A cell holds a full postcode, which is a few homes.")
+	}
 	if len(b) >= 6 {
 		g.c.identifiers(b, row, i, "in the table")
 	}
