@@ -39,20 +39,17 @@ func BenchmarkSubmitToHeld(b *testing.B) {
 	h := newHouse(b)
 	h.run()
 	actor := h.in(rosa)
-	events, done := h.hub.Subscribe("home", 1000)
-	defer done()
 	b.ResetTimer()
 	for range b.N {
 		j, err := h.job.Submit(context.Background(), actor, h.task("write", "a.csv"))
 		if err != nil {
 			b.Fatal(err)
 		}
-		for e := range events {
-			d := e.Data.(map[string]any)
-			if d["id"] == j.ID && d["state"] == Held {
-				break
-			}
+		events, done := h.hub.Subscribe(Subject(j.ID), 100)
+		for h.get(j.ID).State != Held {
+			<-events
 		}
+		done()
 	}
 }
 

@@ -75,6 +75,6 @@ func (s *Service) publish(tx *store.Tx, j Job) {
 	tx.AfterCommit(func() {
 		s.Live.Publish(Subject(j.ID), live.Event{Type: "state", At: now,
 			Data: map[string]any{"id": j.ID, "state": j.State, "reason": j.Reason, "next": j.storedNext}})
-		s.Live.Publish("home", live.Event{Type: "job", At: now, Data: map[string]any{"id": j.ID, "project": j.Project, "state": j.State}})
+		s.Live.Publish("home", live.Event{Type: "job", At: now}) // everybody hears it: not even an id
 	})
 }

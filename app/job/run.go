@@ -162,7 +162,7 @@ func (r *run) claim() error {
 	if err != nil || gone {
 		return errLeave
 	}
-	if r.job.cancelBy.Via != "" {
+	if r.job.Cancelling {
 		r.cancel(r.job.cancelBy, r.job.cancelReason)
 	}
 	return nil
