@@ -115,7 +115,7 @@ func probeDescriptors() map[string]string {
 	names, _ := d.Readdirnames(-1)
 	for _, n := range names {
 		target, err := os.Readlink("/proc/self/fd/" + n)
-		if err != nil || n == fmt.Sprint(d.Fd()) || strings.Contains(target, "eventpoll") || strings.Contains(target, "eventfd") {
+		if err != nil || n == fmt.Sprint(d.Fd()) || strings.Contains(target, "eventpoll") || strings.Contains(target, "eventfd") || strings.HasPrefix(target, "/sys/fs/cgroup/") {
 			continue // ours, or the Go runtime's
 		}
 		kind, _, _ := strings.Cut(target, ":")

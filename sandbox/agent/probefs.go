@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 
@@ -24,7 +25,7 @@ func probeMounts() map[string]string {
 		if !ok || len(f) < 6 || len(g) < 1 {
 			continue
 		}
-		kind := fsKind(g[0]) + " " + restrictions(f[5])
+		kind := describe(f[4], g[0], restrictions(f[5]))
 		if masks(f[4], kind) {
 			continue
 		}
@@ -40,12 +41,19 @@ func masks(point, kind string) bool {
 	return inside && (strings.HasSuffix(kind, " ro") || strings.Contains(kind, ",ro"))
 }
 
-func fsKind(fs string) string {
-	switch fs {
-	case "overlay", "tmpfs", "devtmpfs", "proc", "sysfs", "devpts", "mqueue", "cgroup2", "cgroup":
-		return fs
+// describe says what matters of a mount. Two things differ between engines and change
+// nothing: whether /dev, which only root inside could write, is read-only, and whether a
+// writable volume has nosuid and nodev, which no-new-privileges and the lack of mknod give anyway.
+func describe(point, fs, options string) string {
+	switch {
+	case point == "/dev":
+		return fs + " " + strings.Join(slices.DeleteFunc(strings.Split(options, ","), func(o string) bool { return o != "nosuid" }), ",")
+	case point == "/" || point == "/tmp" || strings.HasPrefix(point, "/dev/") || strings.HasPrefix(point, "/proc") || strings.HasPrefix(point, "/sys"):
+		return fs + " " + options
+	case strings.Contains(options, "rw"):
+		return "host rw"
 	}
-	return "host"
+	return "host " + options
 }
 
 func restrictions(options string) string {
@@ -86,9 +94,14 @@ var sensitive = []string{
 	"/proc/kcore", "/proc/keys", "/proc/key-users", "/proc/kmsg", "/proc/kallsyms", "/proc/modules", "/proc/interrupts", "/proc/softirqs", "/proc/cmdline", "/proc/config.gz",
 	"/proc/timer_list", "/proc/sched_debug", "/proc/latency_stats", "/proc/diskstats", "/proc/partitions", "/proc/swaps", "/proc/vmallocinfo", "/proc/slabinfo",
 	"/proc/sysrq-trigger", "/proc/acpi", "/proc/scsi", "/proc/asound", "/proc/1/environ", "/proc/1/mem", "/proc/1/root", "/proc/1/fd", "/proc/1/maps",
-	"/proc/sys/kernel/core_pattern", "/proc/sys/kernel/modprobe", "/proc/sys/kernel/hostname", "/proc/sys/net/ipv4/ip_forward", "/proc/sys/vm/drop_caches",
-	"/sys/firmware", "/sys/devices", "/sys/class", "/sys/block", "/sys/module", "/sys/kernel", "/sys/fs/cgroup/cgroup.procs", "/sys/fs/cgroup/memory.max",
+	"/proc/sys/vm/drop_caches", "/sys/firmware", "/sys/devices", "/sys/class", "/sys/block", "/sys/module", "/sys/kernel",
 	"/dev/mem", "/dev/kmsg", "/dev/fuse", "/dev/net/tun", "/dev/kvm", "/dev/vsock", "/dev/sda", "/dev/vda",
+}
+
+// settings may be read, and which there are depends on the kernel; none may be written.
+var settings = []string{
+	"/proc/sys/kernel/core_pattern", "/proc/sys/kernel/modprobe", "/proc/sys/kernel/hostname", "/proc/sys/net/ipv4/ip_forward",
+	"/sys/fs/cgroup/cgroup.procs", "/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/pids.max",
 }
 
 // probeFiles answers, for each sensitive file, what reading and writing gives, and how many writable files there are besides.
@@ -96,6 +109,9 @@ func probeFiles() map[string]any {
 	out := map[string]string{}
 	for _, p := range sensitive {
 		out[p] = "read " + tryRead(p) + ", write " + tryWrite(p)
+	}
+	for _, p := range settings {
+		out[p] = "write " + tryWrite(p)
 	}
 	return map[string]any{"files": out, "writable_in_proc": writableFiles("/proc"), "writable_in_sys": writableFiles("/sys")}
 }

@@ -46,7 +46,6 @@ type body struct {
 	ManagePassword  bool     `json:"manage_password"` // off: /etc/passwd is the image's
 	NoHosts         bool     `json:"use_image_hosts"` // Podman's name for --no-hosts
 	NoResolv        bool     `json:"use_image_resolve_conf"`
-	ShmSize         int64    `json:"shm_size"`
 
 	Mounts  []mount   `json:"mounts"`
 	Volumes []volume  `json:"volumes"`
@@ -127,7 +126,7 @@ func (r *Runner) hardened(h *host, name string) body {
 		UserNS: namespace{"no-map"}, NetNS: namespace{"none"}, IpcNS: namespace{"private"}, PidNS: namespace{"private"},
 		UtsNS: namespace{"private"}, CgroupN: namespace{"private"},
 		CapDrop: []string{"all"}, NoNewPrivileges: true, Seccomp: r.seccompFile(), Mask: masked, ReadOnly: true,
-		UnsetEnvAll: true, NoHosts: true, NoResolv: true, ShmSize: shmSize,
+		UnsetEnvAll: true, NoHosts: true, NoResolv: true,
 	}
 }
 
@@ -164,7 +163,9 @@ var readOnly = []string{"bind", "ro", "nosuid", "nodev", "rprivate"}
 
 func mounts(s sandbox.Spec, collector bool) []mount {
 	tmp := []string{"rw", "nosuid", "nodev", "noexec", fmt.Sprintf("size=%d", min(tmpSize, s.Limits.Memory)), "mode=1777", "notmpcopyup"}
-	out := []mount{{"/tmp", "tmpfs", "tmpfs", tmp}}
+	// Newer engines make /dev/shm read-only with the root, and then semaphores of Python and R fail.
+	shm := []string{"rw", "nosuid", "nodev", "noexec", fmt.Sprintf("size=%d", min(shmSize, s.Limits.Memory)), "mode=1777", "notmpcopyup"}
+	out := []mount{{"/tmp", "tmpfs", "tmpfs", tmp}, {"/dev/shm", "tmpfs", "tmpfs", shm}}
 	if collector {
 		return out
 	}

@@ -13,3 +13,10 @@ func HostPID(ctx context.Context, r *Runner, ref sandbox.Ref) (int, error) {
 	err := r.api.do(ctx, request{method: http.MethodGet, path: "/containers/%s/json", args: []string{string(ref)}, out: &out})
 	return out.State.Pid, err
 }
+
+// ServicePID answers the process of the Podman service.
+func ServicePID(s *Service) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.proc.Pid
+}
