@@ -11,7 +11,7 @@ import (
 )
 
 // testBinary stands in for the program that the built-in image is made from.
-func testBinary(t *testing.T) string {
+func testBinary(t testing.TB) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "tresor")
 	if err := os.WriteFile(path, []byte("not really a program"), 0o755); err != nil {
@@ -53,7 +53,7 @@ func (w *world) bodyOf(rt Route, column string) string {
 var provers = map[string]bool{"/session/step-up": true, "/session/password": true, "/session/totp": true, "/session/totp/confirm": true}
 
 // restore undoes what the attempt before may have changed.
-func (w *world) restore(t *testing.T, rt Route) {
+func (w *world) restore(t testing.TB, rt Route) {
 	t.Helper()
 	switch {
 	case strings.Contains(rt.Path, "/members/"):
@@ -68,7 +68,7 @@ func (w *world) restore(t *testing.T, rt Route) {
 }
 
 // attempt sends one request of a route as a column.
-func (w *world) attempt(t *testing.T, rt Route, column string) reply {
+func (w *world) attempt(t testing.TB, rt Route, column string) reply {
 	t.Helper()
 	path := w.pathOf(t, rt, column)
 	switch {
@@ -87,7 +87,7 @@ func (w *world) attempt(t *testing.T, rt Route, column string) reply {
 	return w.send(t, column, rt.Method, path, "", nil)
 }
 
-func (w *world) pathOf(t *testing.T, rt Route, column string) string {
+func (w *world) pathOf(t testing.TB, rt Route, column string) string {
 	t.Helper()
 	values := map[string]string{"project": w.aurora, "person": w.people["extra"].ID, "dataset": w.dataset, "n": "1", "digest": w.digest(t),
 		"job": w.job, "output": w.output, "request": w.request, "item": w.item, "release": w.release, "seq": "0", "session": "none"}
@@ -115,7 +115,7 @@ func (w *world) pathOf(t *testing.T, rt Route, column string) string {
 	return path
 }
 
-func (w *world) digest(t *testing.T) string {
+func (w *world) digest(t testing.TB) string {
 	t.Helper()
 	all, err := w.server.Images.List(t.Context(), access.System)
 	if err != nil || len(all) == 0 {

@@ -84,7 +84,7 @@ type options struct {
 	real   bool // not a demo: sessions need passwords and step-up
 }
 
-func newWorld(t *testing.T) *world { return buildWorld(t, options{limits: unlimited}) }
+func newWorld(t testing.TB) *world { return buildWorld(t, options{limits: unlimited}) }
 
 const csvText = "id,health,visits\n" // rows are appended by csvData
 
@@ -99,7 +99,7 @@ func csvData(n int) string {
 
 func (w *world) now() time.Time { return time.Now().Add(time.Duration(w.skew.Load())) }
 
-func must[T any](t *testing.T) func(T, error) T {
+func must[T any](t testing.TB) func(T, error) T {
 	return func(v T, err error) T {
 		t.Helper()
 		if err != nil {
@@ -111,7 +111,7 @@ func must[T any](t *testing.T) func(T, error) T {
 
 func ids() string { return uuid.Must(uuid.NewV7()).String() }
 
-func buildWorld(t *testing.T, o options) *world {
+func buildWorld(t testing.TB, o options) *world {
 	t.Helper()
 	w := &world{log: &lockedBuffer{}, people: map[string]identity.Person{}, tokens: map[string]string{}}
 	ctx, dir := t.Context(), t.TempDir()
@@ -187,7 +187,7 @@ func (fixedFacts) SystemFacts(context.Context) (System, error) {
 }
 
 // populate makes the people, two projects and a dataset without a version.
-func (w *world) populate(t *testing.T) {
+func (w *world) populate(t testing.TB) {
 	t.Helper()
 	ctx, s := t.Context(), w.server
 	for _, p := range []struct {
@@ -213,7 +213,7 @@ func (w *world) populate(t *testing.T) {
 	must[project.Project](t)(s.Projects.Grant(ctx, access.System, w.aurora, d.ID))
 }
 
-func (w *world) join(t *testing.T, project, column string, role access.Role) {
+func (w *world) join(t testing.TB, project, column string, role access.Role) {
 	t.Helper()
 	if _, err := w.server.Projects.SetMember(t.Context(), w.actor("operator"), project, w.people[column].ID, role); err != nil {
 		t.Fatal(err)
@@ -236,7 +236,7 @@ func (w *world) actor(column string) access.Actor {
 }
 
 // fill runs the whole path once, so that every kind of thing exists.
-func (w *world) fill(t *testing.T) {
+func (w *world) fill(t testing.TB) {
 	t.Helper()
 	w.ingest(t)
 	w.job = w.submit(t, "visits")
@@ -259,13 +259,13 @@ func (w *world) fill(t *testing.T) {
 	w.release = r.ID
 }
 
-func (w *world) ingest(t *testing.T) {
+func (w *world) ingest(t testing.TB) {
 	t.Helper()
 	body, media := form(t, map[string]string{"note": "first"}, map[string]string{"people.csv": csvData(60)})
 	w.send(t, "steward", "POST", "/datasets/health/versions", media, body).want(t, 201)
 }
 
-func (w *world) submit(t *testing.T, name string) string {
+func (w *world) submit(t testing.TB, name string) string {
 	t.Helper()
 	var j job.Job
 	w.as(t, "researcher", "POST", "/projects/aurora/jobs", map[string]any{"name": name, "purpose": "To count.",
@@ -274,7 +274,7 @@ func (w *world) submit(t *testing.T, name string) string {
 }
 
 // askRelease drafts and submits a request for the outputs of w.job.
-func (w *world) askRelease(t *testing.T) string {
+func (w *world) askRelease(t testing.TB) string {
 	t.Helper()
 	var r airlock.Request
 	w.as(t, "researcher", "POST", "/jobs/"+w.job+"/airlock", map[string]any{"title": "Visits by health", "context": "Counts of people by self-rated health.",
@@ -284,7 +284,7 @@ func (w *world) askRelease(t *testing.T) string {
 	return r.ID
 }
 
-func (w *world) until(t *testing.T, what string, ok func() bool) {
+func (w *world) until(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		if ok() {
@@ -301,7 +301,7 @@ type reply struct {
 	body   string
 }
 
-func (r reply) want(t *testing.T, status int) reply {
+func (r reply) want(t testing.TB, status int) reply {
 	t.Helper()
 	if r.status != status {
 		t.Fatalf("got %d %s, want %d", r.status, r.body, status)
@@ -309,7 +309,7 @@ func (r reply) want(t *testing.T, status int) reply {
 	return r
 }
 
-func (r reply) into(t *testing.T, v any) {
+func (r reply) into(t testing.TB, v any) {
 	t.Helper()
 	if err := json.Unmarshal([]byte(r.body), v); err != nil {
 		t.Fatalf("%s: %v", r.body, err)
@@ -317,7 +317,7 @@ func (r reply) into(t *testing.T, v any) {
 }
 
 // token signs a column in, once.
-func (w *world) token(t *testing.T, column string) string {
+func (w *world) token(t testing.TB, column string) string {
 	t.Helper()
 	if token := w.tokens[column]; token != "" || column == "none" || column == "local" {
 		return token
@@ -336,7 +336,7 @@ func (w *world) token(t *testing.T, column string) string {
 }
 
 // as sends JSON as a column.
-func (w *world) as(t *testing.T, column, method, path string, in any) reply {
+func (w *world) as(t testing.TB, column, method, path string, in any) reply {
 	t.Helper()
 	if in == nil {
 		return w.send(t, column, method, path, "", nil)
@@ -352,7 +352,7 @@ func (w *world) as(t *testing.T, column, method, path string, in any) reply {
 	return w.send(t, column, method, path, "application/json", strings.NewReader(raw))
 }
 
-func (w *world) send(t *testing.T, column, method, path, media string, body io.Reader) reply {
+func (w *world) send(t testing.TB, column, method, path, media string, body io.Reader) reply {
 	t.Helper()
 	base := w.http.URL
 	if column == "local" {
@@ -374,7 +374,7 @@ func (w *world) send(t *testing.T, column, method, path, media string, body io.R
 	return w.do(t, req)
 }
 
-func (w *world) do(t *testing.T, req *http.Request) reply {
+func (w *world) do(t testing.TB, req *http.Request) reply {
 	t.Helper()
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
@@ -389,7 +389,7 @@ func (w *world) do(t *testing.T, req *http.Request) reply {
 }
 
 // form makes a multipart body: fields first, then files.
-func form(t *testing.T, fields, files map[string]string) (io.Reader, string) {
+func form(t testing.TB, fields, files map[string]string) (io.Reader, string) {
 	t.Helper()
 	var b bytes.Buffer
 	m := multipart.NewWriter(&b)
