@@ -21,7 +21,7 @@ type house struct {
 	releases *release.Service
 }
 
-func newHouse(t *testing.T) *house {
+func newHouse(t testing.TB) *house {
 	h := airlocktest.New(t)
 	return &house{h, release.New(deps(h))}
 }
@@ -31,7 +31,7 @@ func deps(h *airlocktest.House) release.Deps {
 		Institution: "University of Example", Software: "tresor 0.1"}
 }
 
-func (h *house) make(t *testing.T, files ...string) release.Release {
+func (h *house) make(t testing.TB, files ...string) release.Release {
 	t.Helper()
 	r, err := h.releases.Make(ctx, h.People["rosa"], h.Approved(files...).ID)
 	if err != nil {
@@ -40,7 +40,7 @@ func (h *house) make(t *testing.T, files ...string) release.Release {
 	return r
 }
 
-func (h *house) bytes(t *testing.T, id string) []byte {
+func (h *house) bytes(t testing.TB, id string) []byte {
 	t.Helper()
 	f, _, err := h.releases.Open(ctx, h.People["rosa"], id)
 	if err != nil {
