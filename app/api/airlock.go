@@ -5,6 +5,7 @@ import (
 
 	"tresor/app/access"
 	"tresor/app/airlock"
+	"tresor/app/fault"
 	"tresor/app/release"
 )
 
@@ -35,6 +36,9 @@ func (s *Server) listRequests(c *call) (List[airlock.Request], error) {
 	}
 	f := airlock.Filter{Project: c.query("project"), Before: c.query("before"), Limit: limit}
 	for _, name := range strings.FieldsFunc(c.query("state"), func(r rune) bool { return r == ',' }) {
+		if !airlock.State(name).Valid() {
+			return List[airlock.Request]{}, fault.New("api.airlock", fault.Invalid, "%q is not a state of a request.", clip(name))
+		}
 		f.States = append(f.States, airlock.State(name))
 	}
 	all, err := s.Airlock.List(c.ctx(), c.actor(), f)

@@ -21,6 +21,9 @@ var enums = map[reflect.Type][]string{
 	reflect.TypeFor[dataset.State]():        words(dataset.Active, dataset.Retired),
 	reflect.TypeFor[dataset.Presentation](): words(dataset.Building, dataset.Ready, dataset.Failed),
 	reflect.TypeFor[dataset.Type]():         words(dataset.Integer, dataset.Real, dataset.Boolean, dataset.Date, dataset.Text),
+	reflect.TypeFor[image.State]():          words(image.Imported, image.Approved, image.Revoked, image.Missing),
+	reflect.TypeFor[image.Source]():         words(image.Builtin, image.Import),
+	reflect.TypeFor[airlock.State]():        words(airlock.States...),
 	reflect.TypeFor[job.State]():            words(job.States...),
 	reflect.TypeFor[output.State]():         words(output.Held, output.Requested, output.Released, output.Erased),
 	reflect.TypeFor[output.Kind]():          words(output.Table, output.Text, output.Image, output.Other),
@@ -34,8 +37,3 @@ func words[T ~string](all ...T) []string {
 	}
 	return out
 }
-
-var (
-	_ airlock.Request
-	_ image.Image
-)

@@ -128,6 +128,7 @@ func TestRefusalsSayWhatToDo(t *testing.T) {
 		{"a project that is not mine", "researcher", "POST", "/projects/borealis/jobs", `{"name":"x","purpose":"y","sql":[{"output":"a","sql":"SELECT 1"}]}`, 404, nil, nil},
 		{"a project that is none", "researcher", "POST", "/projects/nothing/jobs", `{"name":"x","purpose":"y","sql":[{"output":"a","sql":"SELECT 1"}]}`, 404, nil, nil},
 		{"a state that is none", "researcher", "GET", "/jobs?state=flying", "", 400, []string{"flying"}, nil},
+		{"a state of a request that is none", "checker", "GET", "/airlock?state=flying", "", 400, []string{"flying"}, nil},
 		{"a limit too large", "researcher", "GET", "/jobs?limit=1000", "", 400, []string{"1 to 500"}, nil},
 		{"a version that is none", "steward", "GET", "/datasets/health/versions/7", "", 404, nil, nil},
 		{"a version that is no number", "steward", "GET", "/datasets/health/versions/x", "", 404, nil, nil},
