@@ -32,7 +32,7 @@ type Spec struct {
 
 	Binds   []Bind    `json:"binds,omitempty"`
 	Scratch []Scratch `json:"scratch,omitempty"`
-	Outputs []string  `json:"outputs,omitempty"` // absolute paths or globs inside a Scratch target; what Collect hands over
+	Outputs []string  `json:"outputs,omitempty"` // absolute paths or globs inside a Scratch target; what Collect hands over. Their parent directories exist when the command starts
 
 	Limits Limits `json:"limits"`
 }

@@ -67,6 +67,7 @@ func (a *agent) live(socket string) int {
 		a.cmd.skip()
 		a.spool.End()
 	} else {
+		makeParents(a.config)
 		a.cmd.start()
 	}
 	go a.serve(socket)
@@ -105,6 +106,16 @@ func (a *agent) finish() {
 	select {
 	case a.done <- struct{}{}:
 	default:
+	}
+}
+
+// makeParents does what it can; a command that misses a directory says so itself.
+func makeParents(c Config) {
+	for _, target := range c.Scratch {
+		if root, err := os.OpenRoot(target); err == nil {
+			_ = MakeParents(root, target, c.Outputs)
+			root.Close()
+		}
 	}
 }
 

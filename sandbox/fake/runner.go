@@ -54,6 +54,9 @@ func (r *Runner) prepare(s sandbox.Spec) error {
 		if err := r.scratch(v.Name); err != nil {
 			return err
 		}
+		if err := r.parents(v, s.Outputs); err != nil {
+			return sandbox.Host("scratch", err)
+		}
 	}
 	b, err := newBox(s, r.dir, len(r.caps.Unlimited) > 0)
 	if err != nil {
@@ -61,6 +64,15 @@ func (r *Runner) prepare(s sandbox.Spec) error {
 	}
 	r.boxes[s.Ref] = b
 	return nil
+}
+
+func (r *Runner) parents(v sandbox.Scratch, outputs []string) error {
+	root, err := os.OpenRoot(r.root(v.Name))
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	return agent.MakeParents(root, v.Target, outputs)
 }
 
 // Start implements sandbox.Runner.

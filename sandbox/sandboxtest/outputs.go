@@ -10,6 +10,14 @@ import (
 	"tresor/sandbox"
 )
 
+// parentsExist: a command may write its outputs at once, without making folders.
+func parentsExist(t *testing.T, b *box) {
+	b.spec.Outputs = []string{"/work/out/one.csv", "/work/deep/er/*.txt", "/work/any/*"}
+	b.argv("put", "/work/out/one.csv", "1", "then", "put", "/work/deep/er/a.txt", "2", "then", "put", "/work/any/b", "3").start().log()
+	files, _ := b.collect()
+	b.equal(files, map[string]string{"/work/out/one.csv": "1", "/work/deep/er/a.txt": "2", "/work/any/b": "3"})
+}
+
 func outputTrees(t *testing.T, b *box) {
 	b.spec.Outputs = []string{"/work/one.txt", "/work/*.csv", "/work/tree", "/work/absent.txt", "/work/run-*/log"}
 	b.argv("write", "/work/one.txt", "1", "then", "write", "/work/a.csv", "a", "then", "write", "/work/b.csv", "b",

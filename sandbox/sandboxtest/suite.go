@@ -43,6 +43,7 @@ func Suite(t *testing.T, rig func(t *testing.T) Rig) {
 		{"binds are read", binds},
 		{"scratch is shared by tasks", sharedScratch},
 		{"outputs: files, globs, directories", outputTrees},
+		{"outputs: parents exist", parentsExist},
 		{"outputs: hostile tree", hostileTree},
 		{"outputs: too many files", tooManyFiles},
 		{"outputs: too many bytes", tooManyBytes},

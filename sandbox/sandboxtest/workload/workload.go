@@ -84,6 +84,8 @@ func (w World) step(ctx context.Context, a []string) (int, error) {
 		return 0, err
 	case "write":
 		return 0, w.write(arg(1), []byte(arg(2)))
+	case "put":
+		return 0, os.WriteFile(w.Path(arg(1)), []byte(arg(2)), 0o644)
 	case "flood":
 		return 0, w.flood(ctx, n)
 	case "tick":
