@@ -307,8 +307,8 @@ func TestPicturesAreRewritten(t *testing.T) {
 		t.Fatalf("not rewritten: %+v", it)
 	}
 	v, err := h.Airlock.View(ctx, h.People["carl"], r.ID, it.ID, 0, 0)
-	if err != nil || v.ContentType != "image/png" || strings.Contains(string(v.Image), "Comment") || len(v.Image) == 0 {
-		t.Errorf("view: %s, %d bytes (%v)", v.ContentType, len(v.Image), err)
+	if err != nil || v.MediaType != "image/png" || strings.Contains(string(v.Data), "Comment") || len(v.Data) == 0 {
+		t.Errorf("view: %s, %d bytes (%v)", v.MediaType, len(v.Data), err)
 	}
 }
 

@@ -27,16 +27,16 @@ const (
 // else: cells and lines are cut, invisible characters are shown, pictures are
 // pixels. It is never the file.
 type View struct {
-	Kind        string          `json:"kind"` // table, text, image or none
-	Path        string          `json:"path"`
-	Columns     []string        `json:"columns"`
-	Rows        [][]string      `json:"rows"`
-	Offset      int             `json:"offset"` // first row or line on this page
-	Total       int             `json:"total"`  // rows or lines of the file
-	Text        string          `json:"text"`
-	Image       []byte          `json:"image,omitempty"` // base64 in JSON
-	ContentType string          `json:"content_type,omitempty"`
-	Findings    []check.Finding `json:"findings"` // with the cells on this page only
+	Kind      string          `json:"kind"` // table, text, image or none
+	Path      string          `json:"path"`
+	Columns   []string        `json:"columns"`
+	Rows      [][]string      `json:"rows"`
+	Offset    int             `json:"offset"` // first row or line on this page
+	Total     int             `json:"total"`  // rows or lines of the file
+	Text      string          `json:"text"`
+	Data      []byte          `json:"data,omitempty"`       // a picture, base64 in JSON
+	MediaType string          `json:"media_type,omitempty"` // of Data
+	Findings  []check.Finding `json:"findings"`             // with the cells on this page only
 }
 
 // View shows a page of a file under review: offset and limit count table rows
@@ -147,7 +147,7 @@ func render(p check.Profile, it Item, raw []byte, offset, limit int) (View, erro
 		v.Text, v.Total = lines(raw, offset, limit)
 	case check.KindImage:
 		var err error
-		if v.Image, v.ContentType, err = pixels(it, raw); err != nil {
+		if v.Data, v.MediaType, err = pixels(it, raw); err != nil {
 			return v, err
 		}
 	}
