@@ -92,7 +92,7 @@ func parse(text []byte, key string) (Checkpoint, error) {
 	if err != nil {
 		return Checkpoint{}, fmt.Errorf("the checkpoint is not signed by %s", short(key))
 	}
-	if own := n.Sigs[0]; string(text) != fmt.Sprintf("%s\n\u2014 %s %s\n", n.Text, own.Name, own.Base64) {
+	if string(text) != signed(n) {
 		return Checkpoint{}, errors.New("the checkpoint has something beside its one signature")
 	}
 	lines := strings.Split(n.Text, "\n")
@@ -108,4 +108,16 @@ func parse(text []byte, key string) (Checkpoint, error) {
 		return Checkpoint{}, errors.New("the checkpoint's root is not a hash")
 	}
 	return Checkpoint{Size: size, Root: tlog.Hash(raw), Note: text}, nil
+}
+
+// signed writes an opened note anew with its one known signature. It differs
+// from what was opened where that holds more signatures, or has its base64 in a
+// second spelling: the unused bits of the last character.
+func signed(n *note.Note) string {
+	s := n.Sigs[0]
+	raw, err := base64.StdEncoding.DecodeString(s.Base64)
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintf("%s\n\u2014 %s %s\n", n.Text, s.Name, base64.StdEncoding.EncodeToString(raw))
 }

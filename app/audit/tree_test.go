@@ -85,6 +85,13 @@ func hashes(t *testing.T, texts []string) tlog.TreeProof {
 	return out
 }
 
+// respell sets an unused bit of the signature's last base64 character.
+func respell(text string) string {
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+	at := strings.LastIndexByte(text, '=') - 1
+	return text[:at] + string(alphabet[strings.IndexByte(alphabet, text[at])+1]) + text[at+1:]
+}
+
 func TestCheckpointTextIsStrict(t *testing.T) {
 	w := newWorld(t, 2)
 	c := w.sign(t)
@@ -103,6 +110,7 @@ func TestCheckpointTextIsStrict(t *testing.T) {
 		{"a second signature by a stranger", good + "\u2014 eve AAAAAAAA\n"},
 		{"the same signature twice", good + signature + "\n"},
 		{"text after it", good + "x"},
+		{"the signature spelt otherwise", respell(good)},
 		{"signed size with a plus", sign("tresor/test\n+3\n" + root + "\n")},
 		{"signed size with a zero before it", sign("tresor/test\n03\n" + root + "\n")},
 		{"signed negative size", sign("tresor/test\n-3\n" + root + "\n")},
