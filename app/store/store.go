@@ -97,10 +97,20 @@ func (d *DB) View(ctx context.Context, fn func(*Tx) error) error {
 // Update runs fn with the right to write, alone, and returns nil only after its
 // rows are durable. If fn returns an error or panics, its rows are undone, and
 // only its own. ctx is heeded while waiting for the turn, not after: once fn
-// has begun, the outcome is always known. fn must not call Update itself.
+// has begun, the outcome is always known. fn must not call Update itself: with
+// its Tx's context that is refused, with another it would wait for itself.
 func (d *DB) Update(ctx context.Context, fn func(*Tx) error) error {
-	return classify("store.Update", d.writer.update(ctx, fn))
+	const op = "store.Update"
+	if ctx.Value(writing{}) == d {
+		return fault.Kinded(op, fault.Internal, errNested, "The change was not made, because it is nested in another.")
+	}
+	return classify(op, d.writer.update(context.WithValue(ctx, writing{}, d), fn))
 }
+
+// writing marks the context of a running Update.
+type writing struct{}
+
+var errNested = errors.New("an Update was called inside an Update")
 
 // Close waits for the running Update, folds the log into the file and closes it.
 func (d *DB) Close() error {

@@ -70,6 +70,22 @@ func TestRefusedUpdatesLeaveNothing(t *testing.T) {
 	}
 }
 
+func TestNestedUpdateIsRefusedNotStuck(t *testing.T) {
+	db, other := newNotes(t), newNotes(t)
+	err := db.Update(context.Background(), func(tx *Tx) error {
+		if err := other.Update(tx.Context(), insert("x")); err != nil {
+			t.Errorf("another database: %v", err)
+		}
+		return db.Update(tx.Context(), insert("x"))
+	})
+	if !errors.Is(err, errNested) || count(t, db) != 0 {
+		t.Errorf("error %v", err)
+	}
+	if err := db.Update(context.Background(), insert("y")); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestPanicStaysWithItsCaller(t *testing.T) {
 	db := newNotes(t)
 	func() {

@@ -16,7 +16,6 @@ type Tx struct {
 	now   time.Time
 	ended atomic.Bool
 	after []func()
-	write bool
 }
 
 // Exec runs a statement. In a View it fails if the statement writes.

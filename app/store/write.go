@@ -93,7 +93,7 @@ func (w *writer) join(ctx context.Context, fn func(*Tx) error) (*Tx, *group, err
 	if _, err := g.tx.Exec("SAVEPOINT member"); err != nil {
 		return nil, nil, w.broken(err)
 	}
-	t := &Tx{ctx: context.WithoutCancel(ctx), tx: g.tx, now: w.moment(), write: true}
+	t := &Tx{ctx: context.WithoutCancel(ctx), tx: g.tx, now: w.moment()}
 	if err := w.member(t, fn); err != nil {
 		return nil, nil, err
 	}
