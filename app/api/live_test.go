@@ -23,7 +23,14 @@ func (w *world) dial(t *testing.T, column, topic string, header http.Header) (*w
 	for k, v := range header {
 		h[k] = v
 	}
-	return websocket.DefaultDialer.DialContext(t.Context(), "ws"+strings.TrimPrefix(w.http.URL, "http")+prefix+"/live?topic="+topic, h)
+	conn, resp, err := websocket.DefaultDialer.DialContext(t.Context(), "ws"+strings.TrimPrefix(w.http.URL, "http")+prefix+"/live?topic="+topic, h)
+	if err == nil {
+		conn.SetPingHandler(func(data string) error { // a pong into a closing connection must not hide why it closed
+			_ = conn.WriteControl(websocket.PongMessage, []byte(data), time.Now().Add(time.Second))
+			return nil
+		})
+	}
+	return conn, resp, err
 }
 
 func (w *world) listen(t *testing.T, column, topic string) *websocket.Conn {
