@@ -88,19 +88,17 @@ var quote = []byte{'"'}
 // lastLineEnd returns the offset after the last '\n' that lies outside quotes,
 // or 0. odd says whether the end of all lies inside quotes.
 func lastLineEnd(all []byte, odd bool) int {
-	for end := len(all); end > 0; {
-		q := bytes.LastIndexByte(all[:end], '"')
-		if !odd {
-			if i := bytes.LastIndexByte(all[q+1:end], '\n'); i >= 0 {
-				return q + 1 + i + 1
-			}
-		}
-		if q < 0 {
+	for end := len(all); ; {
+		i := bytes.LastIndexByte(all[:end], '\n')
+		if i < 0 {
 			return 0
 		}
-		end, odd = q, !odd
+		odd = odd != (bytes.Count(all[i+1:end], quote)%2 == 1)
+		if !odd {
+			return i + 1
+		}
+		end = i
 	}
-	return 0
 }
 
 // readFull fills p unless the stream ends or breaks first; the end is io.EOF

@@ -79,13 +79,20 @@ func (p *profiler) row() *flaw {
 	return nil
 }
 
-// key names a value in 64 bits: short ones exactly, long ones by a hash with a
-// seed that nobody outside this process knows.
+// key names a value in 64 bits: up to eight bytes exactly, longer ones by a hash
+// with a seed that nobody outside this process knows. The top byte keeps them
+// apart: it is the length of a value under eight bytes, at least 0x08 for one of
+// eight, and 0xff, which no UTF-8 text holds, for a hash.
 func (p *profiler) key(b []byte) uint64 {
 	n := len(b)
-	if n <= 7 && cap(b) >= 8 {
+	if n <= 8 && cap(b) >= 8 {
 		word := binary.LittleEndian.Uint64(b[:8])
-		return word&(1<<(8*uint(n))-1) | uint64(n)<<56
+		if n < 8 {
+			return word&(1<<(8*uint(n))-1) | uint64(n)<<56
+		}
+		if word>>56 >= 8 {
+			return word
+		}
 	}
 	return maphash.Bytes(p.seed, b) | 0xff<<56
 }

@@ -68,8 +68,19 @@ func ended(block []byte) []byte {
 // many line ends lie inside quoted fields. A flaw's line counts from 0 here.
 func (w *walker) record(data []byte, n, p int, s sink) (next int, extra int64, bad *flaw) {
 	for c := 0; ; c++ {
-		var field []byte
 		q := p
+		for !w.stop[data[q]] {
+			q++
+		}
+		if data[q] == w.delim && c+1 < w.want { // nearly every field: plain, and not the last one
+			if bad := s.cell(c, data[p:q]); bad != nil {
+				bad.line += extra
+				return 0, 0, bad
+			}
+			p = q + 1
+			continue
+		}
+		field := data[p:q]
 		if data[p] == '"' {
 			var inner int64
 			if field, q, inner, bad = w.quoted(data, n, p, c); bad != nil {
@@ -77,11 +88,6 @@ func (w *walker) record(data []byte, n, p int, s sink) (next int, extra int64, b
 				return 0, 0, bad
 			}
 			extra += inner
-		} else {
-			for !w.stop[data[q]] {
-				q++
-			}
-			field = data[p:q]
 		}
 		end, last, bad := w.after(data, q, c)
 		if bad == nil && w.want != anyWidth && (c >= w.want || last && c+1 != w.want) {
