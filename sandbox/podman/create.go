@@ -201,15 +201,12 @@ func limits(l sandbox.Limits, h *host) (out resources) {
 	return out
 }
 
-// rlimits are always explicit: the engine's defaults may lie above what this host lets us set.
-// nproc counts per user namespace, hence per container; it stands in where pids cannot bind.
+// rlimits are always explicit: the engine's defaults may lie above what this host lets us
+// set. nproc is no substitute for the pids controller: the kernel adds up all containers
+// of the account, so one would take from another.
 func rlimits(l sandbox.Limits, h *host) []rlimit {
-	file, procs := uint64(max(l.FileSize, l.LogSize+1<<20)), h.nproc
-	if slices.Contains(h.caps.Unlimited, "number of processes") {
-		procs = min(procs, uint64(l.Pids))
-	}
-	files := min(h.nofile, 65536)
-	return []rlimit{{"nofile", files, files}, {"nproc", procs, procs}, {"core", 0, 0}, {"fsize", file, file}}
+	file, files := uint64(max(l.FileSize, l.LogSize+1<<20)), min(h.nofile, 65536)
+	return []rlimit{{"nofile", files, files}, {"nproc", h.nproc, h.nproc}, {"core", 0, 0}, {"fsize", file, file}}
 }
 
 func collectorName(ref sandbox.Ref) string     { return string(ref) + "-collector" }

@@ -67,6 +67,7 @@ func TestLimitMemory(t *testing.T) {
 }
 
 func TestLimitPids(t *testing.T) {
+	binding(t, "number of processes")
 	log, _, _ := job(t, "limit-pids", sandbox.Limits{Pids: 60}, "fork", "200")
 	n, _ := strconv.Atoi(strings.TrimSuffix(strings.Fields(log)[1], ":"))
 	if n < 1 || n >= 60 {
