@@ -126,7 +126,7 @@ func readLayer(br *bufio.Reader) (l layer, err error) {
 	sum, diff := sha256.New(), sha256.New()
 	magic, _ := br.Peek(4)
 	raw := io.TeeReader(br, sum)
-	var plain io.Reader = raw
+	plain := raw
 	switch {
 	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
 		if plain, err = gzip.NewReader(raw); err != nil {

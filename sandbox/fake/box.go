@@ -19,11 +19,10 @@ type box struct {
 	cancel context.CancelFunc
 	over   chan struct{} // closed when the command has ended
 
-	mu       sync.Mutex
-	status   sandbox.Status
-	signal   int  // what Stop, Kill or the wall clock made of the exit code
-	killed   bool // the container died with the command
-	unlinked bool
+	mu     sync.Mutex
+	status sandbox.Status
+	signal int  // what Stop, Kill or the wall clock made of the exit code
+	killed bool // the container died with the command
 }
 
 func newBox(spec sandbox.Spec, dir string, unlimited bool) (*box, error) {

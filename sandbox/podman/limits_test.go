@@ -30,15 +30,19 @@ func job(t *testing.T, name string, limits sandbox.Limits, argv ...string) (stri
 		t.Fatal(err)
 	}
 	files := map[string]string{}
-	c, err := r.Collect(ctx, s.Ref, func(f sandbox.File, r io.Reader) error {
-		b, err := io.ReadAll(r)
-		files[f.Path] = string(b)
-		return err
-	})
+	c, err := r.Collect(ctx, s.Ref, into(files))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return log.String(), c, files
+}
+
+func into(files map[string]string) func(sandbox.File, io.Reader) error {
+	return func(f sandbox.File, r io.Reader) error {
+		b, err := io.ReadAll(r)
+		files[f.Path] = string(b)
+		return err
+	}
 }
 
 // binding skips where the host cannot bind a limit: run these with shared/tools/fresh-vm or on a host with systemd and cgroup v2.

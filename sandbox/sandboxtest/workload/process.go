@@ -2,7 +2,10 @@ package workload
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"os/signal"
 	"syscall"
@@ -76,5 +79,31 @@ func (w World) spin(d time.Duration) error {
 		return err
 	}
 	fmt.Fprintln(w.Out, time.Duration(r.Utime.Nano()+r.Stime.Nano()).Milliseconds())
+	return nil
+}
+
+// impostor pretends to be the agent: it knows the token, because it may read what the agent may.
+func (w World) impostor() error {
+	b, err := os.ReadFile("/run/tresor/config.json")
+	if err != nil {
+		return err
+	}
+	var c struct{ Ref, Token string }
+	if err := json.Unmarshal(b, &c); err != nil {
+		return err
+	}
+	conn, err := net.Dial("unix", "/run/tresor/s.sock")
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if _, err := fmt.Fprintf(conn, "tresor-agent/1 %s %s\n", c.Ref, c.Token); err != nil {
+		return err
+	}
+	_ = conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+	if _, err := io.ReadAll(conn); err != nil {
+		return fmt.Errorf("not turned away: %w", err)
+	}
+	fmt.Fprintln(w.Out, "turned away")
 	return nil
 }

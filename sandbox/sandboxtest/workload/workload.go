@@ -102,6 +102,8 @@ func (w World) step(ctx context.Context, a []string) (int, error) {
 		return 0, w.fill(arg(2), n)
 	case "memory":
 		return 0, memory(ctx, n)
+	case "impostor":
+		return 0, w.impostor()
 	case "spin":
 		return 0, w.spin(time.Duration(n) * time.Millisecond)
 	case "fork":
