@@ -7,7 +7,7 @@ import (
 
 var seed = maphash.MakeSeed()
 
-const noSlot = 0xffff
+const noSlot = 0
 
 // column is what the rules remember of one column.
 type column struct {
@@ -131,16 +131,13 @@ func (c *column) code(b []byte) {
 	}
 }
 
-// distinct adds the cell to the column's set and returns its slot: equal cells
-// have equal slots.
-func (c *column) distinct(b []byte) uint16 {
+// distinct adds the cell to the column's set and returns its mark: equal cells
+// have equal marks, different ones practically never.
+func (c *column) distinct(b []byte) uint32 {
 	if c.full {
 		return noSlot
 	}
-	h := maphash.Bytes(seed, b)
-	if h == 0 {
-		h = 1
-	}
+	h := hashOf(b)
 	if c.set == nil {
 		c.set = make([]uint64, 64)
 	}
@@ -158,7 +155,26 @@ func (c *column) distinct(b []byte) uint16 {
 			break
 		}
 	}
-	return uint16(h>>48) % noSlot
+	return uint32(h >> 32)
+}
+
+// hashOf is never 0. Up to seven bytes it is one to one; longer cells could
+// collide only for somebody who knew the seed.
+func hashOf(b []byte) uint64 {
+	var h uint64
+	if len(b) < 8 {
+		for _, x := range b {
+			h = h<<8 | uint64(x)
+		}
+		h = (h<<8 | uint64(len(b)+1)) * 0x9e3779b97f4a7c15
+		h ^= h >> 29
+	} else {
+		h = maphash.Bytes(seed, b)
+	}
+	if h == 0 {
+		return 1
+	}
+	return h
 }
 
 func (c *column) grow() bool {

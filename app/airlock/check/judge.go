@@ -166,10 +166,10 @@ func (g *grid) smallest() int {
 	}
 	sizes := make(map[uint64]int)
 	w := len(g.cols)
-	key := make([]byte, 2*len(use))
+	key := make([]byte, 4*len(use))
 	for r := 0; r < g.row && r < sampleSize; r++ {
 		for k, i := range use {
-			binary.LittleEndian.PutUint16(key[2*k:], g.slots[r*w+i])
+			binary.LittleEndian.PutUint32(key[4*k:], g.slots[r*w+i])
 		}
 		sizes[maphash.Bytes(seed, key)]++
 	}

@@ -15,6 +15,11 @@ type number struct {
 // of three, a fraction, an exponent, a percent sign. comma says that the comma
 // is the decimal mark.
 func numberOf(b []byte, comma bool) (n number) {
+	if !comma && len(b) <= 15 {
+		if n, ok := plainNumber(b); ok {
+			return n
+		}
+	}
 	i, neg := 0, false
 	if i < len(b) && (b[i] == '-' || b[i] == '+') {
 		neg = b[i] == '-'
@@ -86,6 +91,35 @@ tail:
 	}
 	n.whole = n.value == math.Trunc(n.value)
 	return n
+}
+
+// plainNumber reads digits with at most one point, which is nearly every cell;
+// ok is false for anything else.
+func plainNumber(b []byte) (n number, ok bool) {
+	var m uint64
+	point := -1
+	for i, c := range b {
+		if d := c - '0'; d <= 9 {
+			m = m*10 + uint64(d)
+			if m > 0 {
+				n.digits++
+			}
+		} else if c == '.' && point < 0 {
+			point = i
+		} else {
+			return number{}, false
+		}
+	}
+	if len(b) == 0 || point >= 0 && len(b) == 1 {
+		return number{}, false
+	}
+	n.ok, n.value, n.whole = true, float64(m), true
+	if point >= 0 {
+		n.point = true
+		n.value = scale(n.value, float64(len(b)-1-point))
+		n.whole = n.value == math.Trunc(n.value)
+	}
+	return n, true
 }
 
 // tens are the powers that a float64 holds exactly.

@@ -19,7 +19,7 @@ type grid struct {
 	lineN   bool // a row is labelled as counts
 	lineMu  bool // a row is labelled as a statistic that needs its n
 	allN    bool // the file's name says that every cell counts
-	slots   []uint16
+	slots   []uint32
 	ncounts int // columns named as counts, without the first and the totals
 }
 
