@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"time"
 
 	"tresor/app/access"
 	"tresor/app/audit"
@@ -52,13 +53,30 @@ func (s *Server) authenticate(c *call) error {
 	return nil
 }
 
+// rotationWithin is how long the new token of a session may take to get from the
+// database to its open sockets.
+const rotationWithin = time.Second
+
 // stillHere asks again whether the caller of a long connection may be here, as
-// whom, without counting as use of the session.
+// whom, without counting as use of the session. A token that is not known may
+// have been replaced a moment ago, so it is asked for once more.
 func (s *Server) stillHere(ctx context.Context, who caller) (access.Actor, error) {
 	if who.local {
 		return who.actor, nil
 	}
-	actor, _, err := s.Identity.Peek(ctx, s.sockets.tokenOf(who.session, who.token))
+	token := s.sockets.tokenOf(who.session, who.token)
+	actor, _, err := s.Identity.Peek(ctx, token)
+	if !errors.Is(err, identity.ErrUnauthenticated) {
+		return actor, err
+	}
+	select {
+	case <-ctx.Done():
+		return actor, ctx.Err()
+	case <-time.After(rotationWithin):
+	}
+	if next := s.sockets.tokenOf(who.session, who.token); next != token {
+		actor, _, err = s.Identity.Peek(ctx, next)
+	}
 	return actor, err
 }
 
