@@ -107,6 +107,7 @@ const (
 	tmpSize        = 1 << 30           // bytes of /tmp, within the memory limit
 	shmSize        = 256 << 20         // bytes of /dev/shm, within the memory limit
 	hardTimeout    = 2 * time.Minute   // how long after its wall time the engine kills a container
+	maxProcs       = 32768             // Podman lowers its own limit to this on small hosts, and nobody may go above
 	cpuPeriod      = 100_000           // microseconds
 )
 
@@ -206,7 +207,8 @@ func limits(l sandbox.Limits, h *host) (out resources) {
 // of the account, so one would take from another.
 func rlimits(l sandbox.Limits, h *host) []rlimit {
 	file, files := uint64(max(l.FileSize, l.LogSize+1<<20)), min(h.nofile, 65536)
-	return []rlimit{{"nofile", files, files}, {"nproc", h.nproc, h.nproc}, {"core", 0, 0}, {"fsize", file, file}}
+	procs := min(h.nproc, maxProcs)
+	return []rlimit{{"nofile", files, files}, {"nproc", procs, procs}, {"core", 0, 0}, {"fsize", file, file}}
 }
 
 func collectorName(ref sandbox.Ref) string     { return string(ref) + "-collector" }
