@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"tresor/app/fault"
@@ -26,6 +27,9 @@ type DB struct {
 	reader *sql.DB
 	writer *writer
 	now    func() time.Time
+
+	closing  sync.Once
+	closeErr error
 }
 
 // Open opens the database at path, making it if it does not exist, and brings
@@ -64,10 +68,10 @@ func (d *DB) start(ctx context.Context, files fs.FS) error {
 		return err
 	}
 	if err := quickCheck(ctx, conn, d.path); err != nil {
-		return err
+		return errors.Join(err, conn.Close())
 	}
 	if err := migrate(ctx, conn, files, d.now); err != nil {
-		return err
+		return errors.Join(err, conn.Close())
 	}
 	d.writer = newWriter(conn, d.now)
 	d.reader = readerPool(d.path)
@@ -78,6 +82,9 @@ func (d *DB) start(ctx context.Context, files fs.FS) error {
 // View runs fn on one unchanging snapshot of the database. It cannot write.
 // Many Views run at once, also during an Update.
 func (d *DB) View(ctx context.Context, fn func(*Tx) error) error {
+	if d.writer.isStopped() {
+		return stopping("store.View")
+	}
 	tx, err := d.reader.BeginTx(ctx, nil)
 	if err != nil {
 		return classify("store.View", err)
@@ -113,11 +120,16 @@ type writing struct{}
 var errNested = errors.New("an Update was called inside an Update")
 
 // Close waits for the running Update, folds the log into the file and closes it.
+// Updates and Views that come later are Unavailable. A second Close does nothing.
 func (d *DB) Close() error {
+	d.closing.Do(func() { d.closeErr = d.close() })
+	return d.closeErr
+}
+
+func (d *DB) close() error {
 	var errs []error
 	if d.writer != nil {
-		<-d.writer.token // never returned: later Updates wait for their context
-		errs = append(errs, d.writer.conn.Close())
+		errs = append(errs, d.writer.stop())
 	}
 	for i := len(d.pools) - 1; i >= 0; i-- { // the writer last: it folds the log in
 		errs = append(errs, d.pools[i].Close())
@@ -125,6 +137,5 @@ func (d *DB) Close() error {
 	if d.lock != nil {
 		errs = append(errs, d.lock.Close())
 	}
-	d.writer, d.pools, d.lock = nil, nil, nil
 	return errors.Join(errs...)
 }

@@ -101,6 +101,35 @@ func TestPanicStaysWithItsCaller(t *testing.T) {
 	}
 }
 
+func TestClosedDatabaseSaysSo(t *testing.T) {
+	db := newNotes(t)
+	release := hold(db)
+	late := make(chan error, 1)
+	go func() { late <- db.Update(context.Background(), insert("waiting at the close")) }()
+	waitFor(t, db, 1)
+	closed := make(chan error, 1)
+	go func() { closed <- db.Close() }()
+	for !db.writer.isStopped() {
+		time.Sleep(time.Millisecond)
+	}
+	release()
+	if err := <-closed; err != nil {
+		t.Error(err)
+	}
+	if err := <-late; err != nil && fault.KindOf(err) != fault.Unavailable {
+		t.Errorf("the waiting update: %v", err)
+	}
+	if err := db.Update(context.Background(), insert("x")); fault.KindOf(err) != fault.Unavailable {
+		t.Errorf("update: %v", err)
+	}
+	if err := db.View(context.Background(), func(*Tx) error { return nil }); fault.KindOf(err) != fault.Unavailable {
+		t.Errorf("view: %v", err)
+	}
+	if err := db.Close(); err != nil {
+		t.Errorf("second close: %v", err)
+	}
+}
+
 func TestViewCannotWrite(t *testing.T) {
 	db := newNotes(t)
 	if err := db.View(context.Background(), insert("x")); err == nil || count(t, db) != 0 {

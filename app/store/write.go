@@ -26,6 +26,7 @@ const (
 // the order they came, so writers are served in order too.
 type writer struct {
 	token   chan struct{} // holds one value when nobody writes
+	stopped chan struct{} // closed by stop
 	waiting atomic.Int32  // callers that want the token to run their function
 	conn    *sql.Conn
 	open    *group
@@ -42,7 +43,7 @@ type group struct {
 }
 
 func newWriter(conn *sql.Conn, now func() time.Time) *writer {
-	w := &writer{token: make(chan struct{}, 1), conn: conn, now: now}
+	w := &writer{token: make(chan struct{}, 1), stopped: make(chan struct{}), conn: conn, now: now}
 	w.token <- struct{}{}
 	return w
 }
@@ -71,9 +72,35 @@ func (w *writer) acquire(ctx context.Context) error {
 	select {
 	case <-w.token:
 		return nil
+	case <-w.stopped:
+		return stopping("store.Update")
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+func stopping(op string) error {
+	return fault.New(op, fault.Unavailable, "The server is stopping. Try again in a moment.")
+}
+
+func (w *writer) isStopped() bool {
+	select {
+	case <-w.stopped:
+		return true
+	default:
+		return false
+	}
+}
+
+// stop refuses new callers, lets a group that is open commit, and closes the
+// connection. The token is never given back.
+func (w *writer) stop() error {
+	close(w.stopped)
+	<-w.token
+	if w.open != nil {
+		w.commit()
+	}
+	return w.conn.Close()
 }
 
 // join runs fn inside the open group, beginning one where there is none. It
