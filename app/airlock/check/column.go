@@ -31,7 +31,7 @@ type column struct {
 
 	codes    int // cells that look like an identifier
 	codeLen  int
-	set      []uint64
+	set      []uint32
 	size     int
 	full     bool
 	shownTag string
@@ -139,42 +139,37 @@ func (c *column) distinct(b []byte) uint32 {
 	}
 	h := hashOf(b)
 	if c.set == nil {
-		c.set = make([]uint64, 64)
+		c.set = make([]uint32, 64)
 	}
 	if c.size*2 >= len(c.set) && !c.grow() {
 		return noSlot
 	}
-	mask := uint64(len(c.set) - 1)
-	for i := h & mask; ; i = (i + 1) & mask {
-		if c.set[i] == h {
-			break
+	mark := uint32(h>>32) | 1 // never 0, which is an empty place
+	mask := uint32(len(c.set) - 1)
+	for i := mark >> 1 & mask; ; i = (i + 1) & mask {
+		if c.set[i] == mark {
+			return mark
 		}
 		if c.set[i] == 0 {
-			c.set[i] = h
+			c.set[i] = mark
 			c.size++
-			break
+			return mark
 		}
 	}
-	return uint32(h >> 32)
 }
 
-// hashOf is never 0. Up to seven bytes it is one to one; longer cells could
-// collide only for somebody who knew the seed.
+// hashOf mixes a cell's bytes. Longer cells could collide on purpose only for
+// somebody who knew the seed.
 func hashOf(b []byte) uint64 {
-	var h uint64
 	if len(b) < 8 {
+		var h uint64
 		for _, x := range b {
 			h = h<<8 | uint64(x)
 		}
 		h = (h<<8 | uint64(len(b)+1)) * 0x9e3779b97f4a7c15
-		h ^= h >> 29
-	} else {
-		h = maphash.Bytes(seed, b)
+		return h ^ h>>29
 	}
-	if h == 0 {
-		return 1
-	}
-	return h
+	return maphash.Bytes(seed, b)
 }
 
 func (c *column) grow() bool {
@@ -183,17 +178,17 @@ func (c *column) grow() bool {
 		return false
 	}
 	old := c.set
-	c.set = make([]uint64, len(old)*2)
-	mask := uint64(len(c.set) - 1)
-	for _, h := range old {
-		if h == 0 {
+	c.set = make([]uint32, len(old)*2)
+	mask := uint32(len(c.set) - 1)
+	for _, mark := range old {
+		if mark == 0 {
 			continue
 		}
-		i := h & mask
+		i := mark >> 1 & mask
 		for c.set[i] != 0 {
 			i = (i + 1) & mask
 		}
-		c.set[i] = h
+		c.set[i] = mark
 	}
 	return true
 }
