@@ -127,11 +127,9 @@ func (r *Runner) Collect(ctx context.Context, ref sandbox.Ref, sink func(sandbox
 	if err != nil {
 		return sandbox.Collected{}, err
 	}
-	over := false
-	if !link.Connected(ctx, 0) {
-		if over, err = r.awaitAgent(ctx, ref, link); err != nil {
-			return sandbox.Collected{}, err
-		}
+	over, err := r.atEnd(ctx, ref, link)
+	if err != nil {
+		return sandbox.Collected{}, err
 	}
 	var c sandbox.Collected
 	if over {
@@ -150,17 +148,28 @@ func (r *Runner) Collect(ctx context.Context, ref sandbox.Ref, sink func(sandbox
 	return c, nil
 }
 
+// atEnd says whether the container is over, or its agent waits with the outputs. A command that runs is refused.
+func (r *Runner) atEnd(ctx context.Context, ref sandbox.Ref, l *agent.Link) (over bool, err error) {
+	for {
+		stat, err := l.Stat(ctx)
+		switch {
+		case err == nil && !stat.Ended:
+			return false, sandbox.Invalid("%s is running: outputs can be collected when the command has ended", ref)
+		case err == nil:
+			r.keep(ref).remember(stat)
+			return false, nil
+		case !errors.Is(err, agent.ErrGone):
+			return false, r.linkError(ctx, ref, err)
+		}
+		if over, err := r.awaitAgent(ctx, ref, l); over || err != nil {
+			return over, err
+		}
+	}
+}
+
 // collectLive takes the outputs from the agent that ran the command, and lets it exit.
-func (r *Runner) collectLive(ctx context.Context, s sandbox.Spec, l *agent.Link, sink func(sandbox.File, io.Reader) error) (sandbox.Collected, error) {
-	stat, err := l.Stat(ctx)
-	if err == nil && !stat.Ended {
-		return sandbox.Collected{}, sandbox.Invalid("%s is running: outputs can be collected when the command has ended", s.Ref)
-	}
-	if err == nil {
-		r.keep(s.Ref).remember(stat)
-	}
-	var c sandbox.Collected
-	if err == nil && len(s.Outputs) > 0 {
+func (r *Runner) collectLive(ctx context.Context, s sandbox.Spec, l *agent.Link, sink func(sandbox.File, io.Reader) error) (c sandbox.Collected, err error) {
+	if len(s.Outputs) > 0 {
 		c, err = l.Outputs(ctx, s.Outputs, s.Limits, sink)
 	}
 	if err != nil {
@@ -205,6 +214,7 @@ func (r *Runner) collectDead(ctx context.Context, s sandbox.Spec, sink func(sand
 // image and the same scratch, read-only, and removes it.
 func (r *Runner) withCollector(ctx context.Context, s sandbox.Spec, fn func(*agent.Link) error) error {
 	ref := collectorRef(s.Ref)
+	defer r.collectors.lock(ref)()                      // Logs and Collect of one container take turns
 	if err := r.removeContainer(ctx, ref); err != nil { // of a Collect that was cut short
 		return err
 	}

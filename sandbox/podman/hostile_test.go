@@ -3,6 +3,7 @@ package podman_test
 import (
 	"errors"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -48,4 +49,33 @@ func TestAgentDead(t *testing.T) {
 	if err != nil || files["/work/out/a"] != "kept" || c.Status.ExitCode != 137 {
 		t.Fatalf("%v %+v %v", files, c, err)
 	}
+}
+
+// TestDeadLogAndOutputsAtOnce: two who ask a dead container for what it left take turns.
+func TestDeadLogAndOutputsAtOnce(t *testing.T) {
+	r, ctx := rig.runner, t.Context()
+	s := sandbox.Spec{Ref: "tresor-dead-twice", Image: rig.image, Argv: []string{"/workload", "say", "hi", "then", "write", "/work/out/a", "kept", "then", "sleep", "60000"},
+		Scratch: []sandbox.Scratch{{Name: "dead-twice", Target: "/work"}}, Outputs: []string{"/work/out/*"}}
+	t.Cleanup(func() { cleanUp(t, s) })
+	if err := errors.Join(r.Prepare(ctx, s), r.Start(ctx, s.Ref)); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(500 * time.Millisecond)
+	kill(t, s.Ref)
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			log := ""
+			if err := r.Logs(ctx, s.Ref, 0, func(c sandbox.Chunk) error { log += string(c.Data); return nil }); err != nil || log != "hi\n" {
+				t.Errorf("log %q, %v", log, err)
+			}
+		})
+		wg.Go(func() {
+			files := map[string]string{}
+			if c, err := r.Collect(ctx, s.Ref, into(files)); err != nil || files["/work/out/a"] != "kept" {
+				t.Errorf("%v %+v %v", files, c, err)
+			}
+		})
+	}
+	wg.Wait()
 }

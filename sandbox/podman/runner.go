@@ -34,7 +34,8 @@ type Runner struct {
 	api      *client
 	instance string // tells our containers from those of another appliance of the same account
 
-	starting sync.Mutex // look and start are one step
+	starting   sync.Mutex // look and start are one step
+	collectors turns
 
 	mu      sync.Mutex
 	links   map[sandbox.Ref]*agent.Link
