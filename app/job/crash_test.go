@@ -74,6 +74,7 @@ func TestTheServerDiesInEveryVerb(t *testing.T) {
 				j := h.submit(sub)
 				<-g.reached
 				h.wrap = nil
+				h.quiet([]string{j.ID})
 				h.restart()
 				got := h.until(j.ID, Held)
 				if len(got.Outputs) != 2 {
@@ -142,6 +143,7 @@ func TestAJobThatEndedWhileTheServerWasDown(t *testing.T) {
 	h.stop()
 	close(goOn)
 	<-over
+	h.quiet([]string{j.ID})
 	h.restart()
 	h.until(j.ID, Held)
 }
