@@ -44,11 +44,12 @@ func (b *box) run(fn Func, root string, now func() time.Time) {
 	task := &Task{Ref: b.spec.Ref, Argv: b.spec.Argv, Env: b.spec.Env, Log: b.spool, spec: b.spec, root: root}
 	code := fn(b.ctx, task)
 	_, dropped := b.spool.Size()
+	at := now() // takes the engine's lock, which others hold while they take ours
 	b.mu.Lock()
 	if b.signal != 0 {
 		code = b.signal
 	}
-	b.status.Phase, b.status.ExitCode, b.status.FinishedAt = sandbox.Ended, code, now()
+	b.status.Phase, b.status.ExitCode, b.status.FinishedAt = sandbox.Ended, code, at
 	b.status.LogTruncated = dropped > 0
 	if b.killed {
 		b.status.Phase = sandbox.Exited
