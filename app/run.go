@@ -82,11 +82,13 @@ func (a *App) serveLocal(ctx context.Context, l net.Listener) error {
 	return serve(ctx, s, l, nil)
 }
 
-// keepHouse does the small regular things: it signs the audit log's state and
-// sweeps what has ended.
+// keepHouse does the small regular things: it signs the audit log's state, looks
+// whether images are still there, sweeps what has ended and reads the database
+// for damage.
 func (a *App) keepHouse(ctx context.Context) error {
-	sign, sweep := time.NewTicker(time.Minute), time.NewTicker(24*time.Hour)
+	sign, images, sweep := time.NewTicker(time.Minute), time.NewTicker(time.Hour), time.NewTicker(24*time.Hour)
 	defer sign.Stop()
+	defer images.Stop()
 	defer sweep.Stop()
 	for {
 		select {
@@ -99,9 +101,16 @@ func (a *App) keepHouse(ctx context.Context) error {
 			if _, err := a.Audit.Checkpoint(ctx); err != nil {
 				a.o.Log.Error("the audit log's state could not be signed", "error", err)
 			}
+		case <-images.C:
+			if err := a.Images.Refresh(ctx); err != nil {
+				a.o.Log.Warn("the images could not be looked at", "error", err)
+			}
 		case <-sweep.C:
 			if err := a.Identity.Sweep(ctx); err != nil {
 				a.o.Log.Error("ended sessions could not be swept", "error", err)
+			}
+			if err := a.DB.Check(ctx); err != nil {
+				a.o.Log.Error("the database is damaged", "error", err)
 			}
 		}
 	}
