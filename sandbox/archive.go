@@ -81,6 +81,9 @@ func (a *archiveReader) read(r io.Reader) error {
 		if h.Typeflag == tar.TypeSymlink && strings.HasSuffix(h.Name, "/layer.tar") {
 			a.layers[path.Clean(h.Name)] = layer{reason: "link:" + path.Join(path.Dir(h.Name), h.Linkname)}
 		}
+		if sparse(h) {
+			return Invalid("the archive holds a sparse file, which no image has: %s", Printable(h.Name))
+		}
 		if h.Typeflag != tar.TypeReg {
 			continue
 		}
@@ -88,6 +91,16 @@ func (a *archiveReader) read(r io.Reader) error {
 			return err
 		}
 	}
+}
+
+// sparse is true for an entry that claims more bytes than the archive holds: reading it could take days.
+func sparse(h *tar.Header) bool {
+	for k := range h.PAXRecords {
+		if strings.HasPrefix(k, "GNU.sparse.") {
+			return true
+		}
+	}
+	return h.Typeflag == tar.TypeGNUSparse
 }
 
 func archiveBroken(err error) error {

@@ -176,7 +176,8 @@ func (s *Service) Health(ctx context.Context) error {
 	return sandbox.Host("podman service", err)
 }
 
-// end stops the process, kindly first.
+// end stops the process and its children, kindly first: Podman answers from a child of
+// the process that we started. Monitors of containers are in sessions of their own.
 func (s *Service) end(ended <-chan struct{}) {
 	s.mu.Lock()
 	p := s.proc
@@ -185,13 +186,16 @@ func (s *Service) end(ended <-chan struct{}) {
 	if p == nil || ended == nil {
 		return
 	}
-	_ = p.Signal(syscall.SIGTERM)
-	select {
-	case <-ended:
-	case <-time.After(5 * time.Second):
-		_ = p.Kill()
-		<-ended
+	group := -p.Pid // it leads its session
+	_ = syscall.Kill(group, syscall.SIGTERM)
+	for range 100 {
+		if syscall.Kill(group, 0) != nil {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
 	}
+	_ = syscall.Kill(group, syscall.SIGKILL)
+	<-ended
 }
 
 // Stop ends the service. Containers run on.
