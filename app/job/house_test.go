@@ -28,6 +28,7 @@ import (
 
 // house is a small appliance around the package: real database, real files, the fake runner.
 type house struct {
+	disabled string // person whose account is disabled
 	t        testing.TB
 	dir      string
 	db       *store.DB
@@ -152,7 +153,7 @@ func (h *house) open() {
 	}
 	h.projects = project.New(h.db, h.log, testIDs, project.Links{
 		People: func(_ *store.Tx, id string) (project.Person, error) {
-			return project.Person{ID: id, Handle: strings.TrimPrefix(id, "p-"), Name: id}, nil
+			return project.Person{ID: id, Handle: strings.TrimPrefix(id, "p-"), Name: id, Disabled: id == h.disabled}, nil
 		},
 		Datasets: func(_ *store.Tx, id string) (project.Named, error) {
 			return project.Named{ID: id, Slug: id, Name: id, Version: 3}, nil

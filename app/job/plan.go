@@ -36,13 +36,13 @@ func (s *Service) check(tx *store.Tx, j *Job) error {
 	if err := s.Projects.Open(tx, j.Project); err != nil {
 		return err
 	}
-	member, err := s.Projects.MembershipsOf(tx, j.Submitter.ID)
+	member, err := s.Projects.WorkingRoles(tx, j.Submitter.ID)
 	if err != nil {
 		return err
 	}
 	who := access.Actor{ID: j.Submitter.ID, Handle: j.Submitter.Handle, Name: j.Submitter.Name, Projects: member}
 	if access.Can(who, access.JobSubmit, j.thing()) == false {
-		return fault.New("job.start", fault.Denied, "%s is no longer a member of the project.", j.Submitter.Name)
+		return fault.New("job.start", fault.Denied, "%s is no longer a member of the project, or their account is disabled.", j.Submitter.Name)
 	}
 	for _, t := range j.Tasks {
 		img, err := s.Images.Resolve(tx, t.Image)

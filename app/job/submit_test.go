@@ -264,6 +264,7 @@ func TestNothingStartsThatMayNotAnyMore(t *testing.T) {
 				h.t.Fatal(err)
 			}
 		}, "no longer a member"},
+		{"account disabled", func(h *house) { h.disabled = rosa.ID }, "account is disabled"},
 		{"image revoked", func(h *house) { h.images.set(imageID, fault.New("t", fault.Conflict, "The image was revoked.")) }, "was revoked"},
 		{"image changed", func(h *house) { h.images.set("sha256:2222", nil) }, "There is no image"},
 		{"grant taken", func(h *house) { h.data.set("d1", fault.New("t", fault.Denied, "The dataset is not granted.")) }, "not granted"},

@@ -133,3 +133,16 @@ func (s *Service) MembershipsOf(tx *store.Tx, person string) (map[string]access.
 	}
 	return all, fault.Wrap("project.MembershipsOf", rows.Err())
 }
+
+// WorkingRoles returns a person's memberships as long as their account is
+// enabled: what work that waits in their name may still rest on.
+func (s *Service) WorkingRoles(tx *store.Tx, person string) (map[string]access.Role, error) {
+	who, err := s.links.People(tx, person)
+	if err != nil {
+		return nil, fault.Wrap("project.WorkingRoles", err)
+	}
+	if who.Disabled {
+		return map[string]access.Role{}, nil
+	}
+	return s.MembershipsOf(tx, person)
+}
