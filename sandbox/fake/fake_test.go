@@ -3,6 +3,7 @@ package fake_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -54,5 +55,30 @@ func TestFaults(t *testing.T) {
 				t.Fatal(err)
 			}
 		})
+	}
+}
+
+// TestListWhileCommandsEnd: no order of locks may hang a test.
+func TestListWhileCommandsEnd(t *testing.T) {
+	r, ctx := newFake(t), context.Background()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for i := range 300 {
+			s := sandbox.Spec{Ref: sandbox.Ref(fmt.Sprintf("tresor-l-%d", i)), Image: imageID, Argv: []string{"/workload", "noop"}}
+			if err := errors.Join(r.Prepare(ctx, s), r.Start(ctx, s.Ref)); err != nil {
+				t.Error(err)
+			}
+		}
+	}()
+	for {
+		if _, err := r.List(ctx); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-done:
+			return
+		default:
+		}
 	}
 }

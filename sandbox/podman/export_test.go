@@ -14,9 +14,12 @@ func HostPID(ctx context.Context, r *Runner, ref sandbox.Ref) (int, error) {
 	return out.State.Pid, err
 }
 
-// ServicePID answers the process of the Podman service.
+// ServicePID answers the process of the Podman service, 0 while there is none.
 func ServicePID(s *Service) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.proc == nil {
+		return 0
+	}
 	return s.proc.Pid
 }

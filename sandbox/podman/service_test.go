@@ -59,8 +59,15 @@ func healthy(t *testing.T, s *podman.Service) {
 // TestServiceKilled: kill -9 of the Podman service in the middle of a job costs the job nothing.
 func TestServiceKilled(t *testing.T) {
 	s := ticking(t, "svc-killed")
-	if err := syscall.Kill(podman.ServicePID(rig.service), syscall.SIGKILL); err != nil {
+	old := podman.ServicePID(rig.service)
+	if err := syscall.Kill(old, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
+	}
+	for i := 0; i < 200; i++ { // its child may answer for a moment longer
+		if now := podman.ServicePID(rig.service); now != 0 && now != old {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
 	}
 	healthy(t, rig.service)
 	finish(t, s)
