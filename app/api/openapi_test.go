@@ -99,7 +99,8 @@ type schemaSample struct {
 	State  CheckState        `json:"state"`
 	Sub    Check             `json:"sub" doc:"a check"`
 	Bytes  []byte            `json:"bytes,omitempty"`
-	hidden map[string]string //nolint:unused // unexported fields have to be left out
+	//lint:ignore U1000 unexported fields have to be left out
+	hidden map[string]string
 	Out    string            `json:"-"`
 	Any    any               `json:"any,omitempty"`
 	Num    float64           `json:"num,omitempty"`

@@ -41,7 +41,7 @@ func (s *Service) check(tx *store.Tx, j *Job) error {
 		return err
 	}
 	who := access.Actor{ID: j.Submitter.ID, Handle: j.Submitter.Handle, Name: j.Submitter.Name, Projects: member}
-	if access.Can(who, access.JobSubmit, j.thing()) == false {
+	if !access.Can(who, access.JobSubmit, j.thing()) {
 		return fault.New("job.start", fault.Denied, "%s is no longer a member of the project, or their account is disabled.", j.Submitter.Name)
 	}
 	for _, t := range j.Tasks {

@@ -30,7 +30,6 @@ type column struct {
 	base                       float64
 
 	codes    int // cells that look like an identifier
-	codeLen  int
 	set      []uint32
 	size     int
 	full     bool
