@@ -90,20 +90,20 @@ func conform(t *testing.T, doc *openapi3.T, rt Route, r reply) {
 }
 
 type schemaSample struct {
-	Name   string            `json:"name" doc:"a name"`
-	When   *time.Time        `json:"when"`
-	Tags   []string          `json:"tags"`
-	Map    map[string]int    `json:"map,omitempty"`
-	Raw    json.RawMessage   `json:"raw,omitempty"`
-	Self   *schemaSample     `json:"self,omitempty"`
-	State  CheckState        `json:"state"`
-	Sub    Check             `json:"sub" doc:"a check"`
-	Bytes  []byte            `json:"bytes,omitempty"`
+	Name  string          `json:"name" doc:"a name"`
+	When  *time.Time      `json:"when"`
+	Tags  []string        `json:"tags"`
+	Map   map[string]int  `json:"map,omitempty"`
+	Raw   json.RawMessage `json:"raw,omitempty"`
+	Self  *schemaSample   `json:"self,omitempty"`
+	State CheckState      `json:"state"`
+	Sub   Check           `json:"sub" doc:"a check"`
+	Bytes []byte          `json:"bytes,omitempty"`
 	//lint:ignore U1000 unexported fields have to be left out
 	hidden map[string]string
-	Out    string            `json:"-"`
-	Any    any               `json:"any,omitempty"`
-	Num    float64           `json:"num,omitempty"`
+	Out    string  `json:"-"`
+	Any    any     `json:"any,omitempty"`
+	Num    float64 `json:"num,omitempty"`
 }
 
 func TestSchemas(t *testing.T) {
