@@ -47,20 +47,38 @@ func (d *door) url() string {
 	return strings.TrimSuffix(u.String(), "/")
 }
 
-// listen takes the public address. A taken port is the caller's mistake, and says so.
+// listen takes the public address.
 func (d *door) listen() (net.Listener, error) {
-	l, err := net.Listen("tcp", d.cfg.Listen)
+	l, err := listenTCP(d.cfg.Listen, "--listen")
 	if err != nil {
-		kind := fault.Conflict
-		if errors.Is(err, os.ErrPermission) {
-			kind = fault.Denied
-		}
-		return nil, fault.WithNext(fault.Kinded("app.listen", kind, err, "Cannot listen on %s: %v.", d.cfg.Listen, err),
-			"Stop what uses the address, or choose another with --listen.")
+		return nil, err
 	}
 	addr := l.Addr().String()
 	d.addr.Store(&addr)
 	return l, nil
+}
+
+// listenPlain takes the address for plain HTTP, which answers an ACME check and
+// sends browsers to https; nil where none is set.
+func (d *door) listenPlain() (net.Listener, error) {
+	if d.cfg.TLS.HTTPListen == "" {
+		return nil, nil
+	}
+	return listenTCP(d.cfg.TLS.HTTPListen, "tls.http_listen")
+}
+
+// listenTCP takes an address. One that is taken is the caller's mistake, and says so.
+func listenTCP(addr, setting string) (net.Listener, error) {
+	l, err := net.Listen("tcp", addr)
+	if err == nil {
+		return l, nil
+	}
+	kind := fault.Conflict
+	if errors.Is(err, os.ErrPermission) {
+		kind = fault.Denied
+	}
+	return nil, fault.WithNext(fault.Kinded("app.listen", kind, err, "Cannot listen on %s: %v.", addr, err),
+		"Stop what uses the address, or choose another with %s.", setting)
 }
 
 // listenLocal takes the socket of the command line. Only this process can have

@@ -5,10 +5,14 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/hex"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -274,4 +278,46 @@ func TestCancelStopsTheContainer(t *testing.T) {
 			t.Fatalf("containers left: %v", left)
 		}
 	}
+}
+
+// With an authority of its own the appliance speaks TLS, and its plain address
+// only leads there.
+func TestOwnAuthority(t *testing.T) {
+	plain := freeAddress(t)
+	r := apptest.Start(t, apptest.Options{Set: []string{"tls.mode=local", "tls.http_listen=" + plain}})
+	pem, err := os.ReadFile(filepath.Join(r.Data, "tls", "local-ca.crt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) || !strings.HasPrefix(r.URL, "https://") {
+		t.Fatalf("address %s, authority %s", r.URL, pem)
+	}
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	for _, c := range []struct {
+		url  string
+		code int
+	}{{r.URL + "/healthz", 200}, {"http://" + plain + "/projects", 308}} {
+		resp, err := client.Get(c.url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != c.code {
+			t.Errorf("%s answers %d, want %d", c.url, resp.StatusCode, c.code)
+		}
+	}
+	if _, err := http.Get(r.URL + "/healthz"); err == nil {
+		t.Error("a client that does not know the authority is satisfied")
+	}
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
 }

@@ -37,11 +37,20 @@ func (a *App) Run(ctx context.Context, tell func(News)) error {
 		public.Close()
 		return err
 	}
+	plain, err := a.door.listenPlain()
+	if err != nil {
+		public.Close()
+		local.Close()
+		return err
+	}
 	a.o.Log.Info("listening", "address", public.Addr().String(), "url", a.door.url(), "data", a.cfg.Data, "version", a.o.Version)
 	tell(News{Listening: true, URL: a.door.url(), Data: a.cfg.Data, TLS: a.tlsText(), Warnings: a.warnings()})
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return a.servePublic(ctx, public) })
 	g.Go(func() error { return a.serveLocal(ctx, local) })
+	if plain != nil {
+		g.Go(func() error { return serve(ctx, httpServer(ctx, a.TLS.HTTPHandler(), a.o.Log), plain, nil) })
+	}
 	g.Go(func() error { return a.TLS.Run(ctx) })
 	g.Go(func() error { return a.demonstrate(ctx, tell) })
 	g.Go(func() error { return a.runEngine(ctx, tell) })
