@@ -34,6 +34,7 @@ type Rig struct {
 	Data  string
 	Links map[string]string // demo person's handle → one-time link
 	t     testing.TB
+	keep  bool // the caller's data folder: another rig may follow on it
 	stop  context.CancelFunc
 	done  chan error
 }
@@ -41,6 +42,7 @@ type Rig struct {
 // Start runs an appliance until the test ends or Stop.
 func Start(t testing.TB, o Options) *Rig {
 	t.Helper()
+	keep := o.Data != ""
 	if o.Data == "" {
 		o.Data = filepath.Join(Folder(t), "data")
 	}
@@ -60,7 +62,7 @@ func Start(t testing.TB, o Options) *Rig {
 		cancel()
 		t.Fatal(err)
 	}
-	r := &Rig{App: a, Data: o.Data, t: t, stop: cancel, done: make(chan error, 1)}
+	r := &Rig{App: a, Data: o.Data, keep: keep, t: t, stop: cancel, done: make(chan error, 1)}
 	t.Cleanup(r.Stop)
 	if o.NoRun {
 		r.done <- nil
@@ -98,6 +100,9 @@ func (r *Rig) Stop() {
 	if r.stop == nil {
 		return
 	}
+	if !r.keep {
+		r.sweep()
+	}
 	r.stop()
 	r.stop = nil
 	select {
@@ -110,6 +115,22 @@ func (r *Rig) Stop() {
 	}
 	if err := r.App.Close(); err != nil {
 		r.t.Errorf("closing: %v", err)
+	}
+}
+
+// sweep erases what the test's jobs left in the engine: nobody will come back
+// for it.
+func (r *Rig) sweep() {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	e := r.App.Engine()
+	list, err := e.List(ctx)
+	if err != nil {
+		return // there is no engine, so there is nothing in it
+	}
+	for _, s := range list {
+		_ = e.Remove(ctx, s.Ref)
+		_ = e.RemoveScratch(ctx, "tresor-"+s.Labels["job"])
 	}
 }
 
