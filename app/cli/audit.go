@@ -63,7 +63,7 @@ Exit code 9 when anything does not match; the message names the first wrong even
 				if fault.KindOf(err) == fault.NotFound || fault.KindOf(err) == fault.Unavailable {
 					return err
 				}
-				return &exitError{ExitTampered, fmt.Errorf("the audit log does not verify: %w", err)}
+				return &exitError{code: ExitTampered, err: fmt.Errorf("the audit log does not verify: %w", err)}
 			}
 			if e.json {
 				return printJSON(e.out, report)

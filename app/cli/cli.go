@@ -12,8 +12,6 @@ package cli
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -26,35 +24,8 @@ import (
 	"tresor/app/fault"
 )
 
-// Exit codes, as every command's help lists them.
-const (
-	ExitOK          = 0
-	ExitInternal    = 1
-	ExitUsage       = 2 // wrong flags, or a request that the server calls invalid
-	ExitNotFound    = 3
-	ExitDenied      = 4
-	ExitConflict    = 5
-	ExitUnavailable = 6 // the server or something it needs is not running
-	ExitExhausted   = 7 // a limit, a quota or the disk
-	ExitUnfit       = 8 // doctor: this host cannot run the appliance as asked
-	ExitTampered    = 9 // audit or release verification failed
-)
-
-const exitHelp = `Exit codes: 0 done, 1 internal error, 2 wrong usage or invalid request, 3 not found,
-4 not allowed, 5 conflict with the present state, 6 server or engine not available,
-7 limit or disk exhausted, 8 host unfit (doctor), 9 verification failed.`
-
 // Version is the release of the program, set by the linker.
 var Version = "0.1.0-dev"
-
-// exitError carries an exit code that no fault kind stands for.
-type exitError struct {
-	code int
-	err  error
-}
-
-func (e *exitError) Error() string { return e.err.Error() }
-func (e *exitError) Unwrap() error { return e.err }
 
 // env is what a command works with: streams and the flags that all share.
 type env struct {
@@ -80,62 +51,11 @@ func Main(args []string, in io.Reader, out, errw io.Writer) int {
 	root.SetIn(in)
 	root.SetOut(out)
 	root.SetErr(errw)
-	err := root.ExecuteContext(ctx)
-	if err == nil {
-		return ExitOK
+	cmd, err := root.ExecuteContextC(ctx)
+	if err != nil {
+		e.report(err, cmd, args)
 	}
-	e.report(err)
 	return ExitCode(err)
-}
-
-// report prints err for people: what happened, then the next step.
-func (e *env) report(err error) {
-	var xe *exitError
-	var fe *fault.Error
-	switch {
-	case errors.As(err, &fe):
-		fmt.Fprintf(e.err, "tresor: %s\n", fault.Message(err))
-		if next := fault.Next(err); next != "" {
-			fmt.Fprintf(e.err, "next: %s\n", next)
-		}
-		if fe.Kind == fault.Internal || fe.Kind == fault.Unavailable {
-			if cause := errors.Unwrap(fe); cause != nil {
-				fmt.Fprintf(e.err, "cause: %v\n", cause)
-			}
-		}
-	case errors.As(err, &xe) && xe.err != nil:
-		fmt.Fprintf(e.err, "tresor: %v\n", xe.err)
-	default:
-		fmt.Fprintf(e.err, "tresor: %v\n", err)
-	}
-}
-
-// ExitCode maps an error to the documented exit code.
-func ExitCode(err error) int {
-	var xe *exitError
-	if errors.As(err, &xe) {
-		return xe.code
-	}
-	var fe *fault.Error
-	if !errors.As(err, &fe) {
-		return ExitUsage // cobra's own complaints: unknown command or flag
-	}
-	switch fault.KindOf(err) {
-	case fault.NotFound:
-		return ExitNotFound
-	case fault.Invalid:
-		return ExitUsage
-	case fault.Denied:
-		return ExitDenied
-	case fault.Conflict:
-		return ExitConflict
-	case fault.Unavailable:
-		return ExitUnavailable
-	case fault.Exhausted:
-		return ExitExhausted
-	default:
-		return ExitInternal
-	}
 }
 
 func newRoot(e *env) *cobra.Command {
@@ -146,12 +66,18 @@ func newRoot(e *env) *cobra.Command {
 Every analysis runs in a container without a network; nothing leaves before two
 people who are not part of the project have looked at it.
 
-` + exitHelp,
+Commands other than serve, init, doctor and the verifiers talk to the running
+server over its local socket. Lists and answers are JSON with --json; then an
+error is a JSON problem (RFC 9457) on the error stream.`,
+		Example: `  tresor init && tresor doctor && tresor serve
+  tresor person create ada --name "Ada Lovelace" --role checker
+  tresor job list --project aurora --json`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Version:       Version,
 	}
 	root.SetVersionTemplate("tresor {{.Version}}\n")
+	root.SetHelpTemplate(root.HelpTemplate() + "\n" + exitHelp + "\n")
 	f := root.PersistentFlags()
 	f.StringVar(&e.data, "data", "", "data folder of the appliance (default "+config.Default().Data+")")
 	f.StringVar(&e.config, "config", "", "settings file (default <data>/config.toml)")
@@ -189,9 +115,25 @@ func (e *env) resolve() error {
 	return nil
 }
 
-// group makes a command that only holds subcommands.
+// group makes a command that only holds subcommands. Cobra alone would answer a
+// misspelt one with the help text and exit code 0.
 func group(use, short, long string, subs ...*cobra.Command) *cobra.Command {
-	c := &cobra.Command{Use: use, Short: short, Long: long}
+	c := &cobra.Command{Use: use, Short: short, Long: long, Args: cobra.ArbitraryArgs,
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return c.Help()
+			}
+			return unknown(c, args[0])
+		}}
 	c.AddCommand(subs...)
 	return c
+}
+
+func unknown(c *cobra.Command, word string) error {
+	err := fault.New("cli", fault.Invalid, "There is no command `%s %s`.", c.CommandPath(), word)
+	c.SuggestionsMinimumDistance = 2
+	if near := c.SuggestionsFor(word); len(near) > 0 {
+		return fault.WithNext(err, "Did you mean `%s %s`?", c.CommandPath(), near[0])
+	}
+	return err
 }

@@ -95,7 +95,7 @@ func (c *client) send(ctx context.Context, method, path, contentType string, bod
 	c.keepCookie(resp)
 	if resp.StatusCode >= 400 {
 		defer resp.Body.Close()
-		return nil, problem(resp)
+		return nil, readProblem(resp)
 	}
 	return resp, nil
 }
@@ -120,38 +120,39 @@ func (c *client) unreachable(err error) error {
 		next = "Run the command as root or as the account that runs the server."
 	}
 	if errors.Is(err, context.Canceled) {
-		msg, next = "Stopped before the server answered.", ""
+		msg, next = "Stopped before the server answered.", "The server may have done it all the same: look with `list` or `show`."
 	}
 	return fault.WithNext(fault.Kinded("cli.send", fault.Unavailable, err, "%s", msg), "%s", next)
 }
 
-// problem reads an RFC 9457 answer.
-func problem(resp *http.Response) error {
-	var p struct {
-		Title, Detail, Code, Next, Correlation string
-	}
-	raw, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+// readProblem turns an RFC 9457 answer into an error. A body that is none, as
+// from a proxy in between, still becomes an error that says what came.
+func readProblem(resp *http.Response) error {
+	var p problem
+	raw, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10)) // half a body is none, see below
 	if json.Unmarshal(raw, &p) != nil || (p.Title == "" && p.Detail == "") {
-		p.Detail = fmt.Sprintf("The server answered %s without an explanation.", resp.Status)
+		p = problem{Detail: fmt.Sprintf("The server answered %d without an explanation.", resp.StatusCode)}
 	}
-	msg := p.Detail
-	if msg == "" {
-		msg = p.Title
-	}
-	kind := kindOfStatus(resp.StatusCode)
-	if kind == fault.Internal && p.Correlation != "" {
-		msg += " (correlation " + p.Correlation + ")"
-	}
-	err := fault.New("server", kind, "%s", msg)
+	err := fault.New("server", kindOf(p.Code, resp.StatusCode), "%s", firstOf(p.Detail, p.Title))
 	if p.Next != "" {
 		err = fault.WithNext(err, "%s", p.Next)
 	}
-	return err
+	return &refusal{code: p.Code, correlation: p.Correlation, status: resp.StatusCode, err: err}
+}
+
+// kindOf trusts the server's word first: one status may stand for two kinds.
+func kindOf(code string, status int) fault.Kind {
+	for _, k := range []fault.Kind{fault.NotFound, fault.Invalid, fault.Denied, fault.Conflict, fault.Unavailable, fault.Exhausted, fault.Internal} {
+		if code == k.String() {
+			return k
+		}
+	}
+	return kindOfStatus(status)
 }
 
 func kindOfStatus(code int) fault.Kind {
 	switch code {
-	case 400, 405, 413, 415, 422:
+	case 400, 405, 415, 422:
 		return fault.Invalid
 	case 401, 403:
 		return fault.Denied
@@ -159,7 +160,7 @@ func kindOfStatus(code int) fault.Kind {
 		return fault.NotFound
 	case 409, 412, 428:
 		return fault.Conflict
-	case 429, 507:
+	case 413, 429, 507:
 		return fault.Exhausted
 	case 502, 503, 504:
 		return fault.Unavailable

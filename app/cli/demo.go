@@ -286,12 +286,12 @@ func (r *demoRun) verify(ctx context.Context) error {
 		return fault.Wrap("cli.demo", err)
 	}
 	if _, err := release.Verify(f, st.Size(), key); err != nil {
-		return &exitError{ExitTampered, fmt.Errorf("the release does not verify: %w", err)}
+		return &exitError{code: ExitTampered, err: fmt.Errorf("the release does not verify: %w", err)}
 	}
 	r.say("verified the release from outside: hashes, manifest, audit proof")
 	report, err := audit.VerifyDB(ctx, filepath.Join(r.e.data, "tresor.db"), key)
 	if err != nil {
-		return &exitError{ExitTampered, fmt.Errorf("the audit log does not verify: %w", err)}
+		return &exitError{code: ExitTampered, err: fmt.Errorf("the audit log does not verify: %w", err)}
 	}
 	fmt.Fprintf(r.e.out, "released: %s\nsha256: %s\naudit: verified %d events, root %s\n", r.zip, r.release.SHA256, report.Events, report.Root)
 	return nil

@@ -38,7 +38,7 @@ analysis would try, and prints what it could do. Exit code 8 when the host is un
 				return err
 			}
 			if doctor.Unfit(checks) {
-				return &exitError{ExitUnfit, errors.New("this host is not fit; the lines marked FAIL say what to do")}
+				return &exitError{code: ExitUnfit, err: errors.New("this host is not fit; the lines marked FAIL say what to do")}
 			}
 			return nil
 		}}

@@ -120,7 +120,7 @@ func download(ctx context.Context, e *env, cl *client, r releaseView, path strin
 		return fault.Kinded("cli.download", fault.Unavailable, err, "The download broke off. Nothing was kept; run the command again.")
 	}
 	if got := hex.EncodeToString(h.Sum(nil)); got != r.SHA256 {
-		return &exitError{ExitTampered, fmt.Errorf("the downloaded bytes have sha256 %s, the release has %s: nothing was kept", got, r.SHA256)}
+		return &exitError{code: ExitTampered, err: fmt.Errorf("the downloaded bytes have sha256 %s, the release has %s: nothing was kept", got, r.SHA256)}
 	}
 	return os.Rename(tmp.Name(), path)
 }
@@ -141,7 +141,7 @@ func releaseVerify(e *env) *cobra.Command {
 			}
 			report, err := release.Verify(f, st.Size(), key)
 			if err != nil {
-				return &exitError{ExitTampered, fmt.Errorf("%s does not verify: %w", args[0], err)}
+				return &exitError{code: ExitTampered, err: fmt.Errorf("%s does not verify: %w", args[0], err)}
 			}
 			if e.json {
 				return printJSON(e.out, report)
