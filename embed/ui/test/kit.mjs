@@ -1,0 +1,177 @@
+// What the walk stands on: the browser, people in rooms of their own, named
+// checks, and the look at a page (axe, width, keyboard, what the browser said).
+import { chromium } from 'playwright-core'
+import axe from 'axe-core'
+
+const flags = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync']
+export const sizes = [{ width: 1280, height: 800 }, { width: 390, height: 844 }]
+export const themes = ['light', 'dark']
+
+let shots = '.'
+let passed = 0
+const broken = []
+
+// start opens the browser; screenshots go to the folder.
+export function start(folder) {
+  shots = folder
+  return chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: flags })
+}
+
+// check runs one named step. A failure is told and the walk goes on, so that one
+// run shows everything that is broken; what needs the step fails by itself.
+export async function check(name, f, page) {
+  const began = Date.now()
+  try {
+    await f()
+    passed++
+    console.log(`ok - ${name} (${((Date.now() - began) / 1000).toFixed(1)} s)`)
+    return true
+  } catch (err) {
+    broken.push(name)
+    console.log(`not ok - ${name}: ${String(err.message ?? err).replace(/\u001b\[\d+m/g, '').split('\n').slice(0, 6).join(' | ').slice(0, 900)}`)
+    if (page) await page.screenshot({ path: `${shots}/broken-${broken.length}.png` }).catch(() => {})
+    return false
+  }
+}
+
+export function finish() {
+  console.log(`walk: ${passed} passed, ${broken.length} failed`)
+  return broken.length ? 1 : 0
+}
+
+export function must(fact, says) {
+  if (!fact) throw new Error(says)
+}
+
+// Person is one browser profile: its cookie, its page, and everything that the
+// browser complained about since it was last asked.
+export class Person {
+  constructor(name, page) {
+    this.name = name
+    this.page = page
+    this.said = []
+    this.expected = []
+  }
+
+  static async enter(browser, name, base) {
+    const context = await browser.newContext({ baseURL: base, viewport: sizes[0], colorScheme: 'light', reducedMotion: 'reduce', acceptDownloads: true })
+    context.setDefaultTimeout(15_000)
+    const page = await context.newPage()
+    const p = new Person(name, page)
+    page.on('console', (m) => { if (m.type() === 'error' || m.type() === 'warning') p.hear(m.text(), m.location().url) })
+    page.on('pageerror', (e) => p.hear(`exception: ${e.message}`))
+    page.on('request', (r) => { if (!r.url().startsWith(base) && !/^(data|blob):/.test(r.url())) p.hear(`asked another server: ${r.url()}`) })
+    await context.exposeFunction('policyBroken', (what) => p.hear(`policy: ${what}`))
+    await context.addInitScript(() => document.addEventListener('securitypolicyviolation', (e) => window.policyBroken(`${e.violatedDirective} ${e.blockedURI} ${e.sourceFile}:${e.lineNumber} ${e.sample}`)))
+    return p
+  }
+
+  hear(text, url = '') {
+    if (!this.expected.some((e) => e.test(`${text} ${url}`))) this.said.push(`${text} ${url}`.trim())
+  }
+
+  // expecting lets the browser log what f provokes on purpose (a refusal).
+  async expecting(what, f) {
+    this.expected.push(what)
+    try { return await f() } finally { this.expected.pop() }
+  }
+
+  // signIn opens the one-time link. Before it the page asks who is there, and the
+  // browser logs that answer.
+  signIn(link) {
+    return this.expecting(/401.*\/api\/v1\/session/, async () => {
+      await this.page.goto(link)
+      await this.button('Sign in').click()
+      await this.heading('Home')
+    })
+  }
+
+  button(name) { return this.page.getByRole('button', { name, exact: typeof name === 'string' }) }
+  link(name) { return this.page.getByRole('link', { name, exact: typeof name === 'string' }) }
+  field(name) { return this.page.getByLabel(name) }
+  heading(name) { return this.page.getByRole('heading', { level: 1, name }).waitFor() }
+  text(what) { return this.page.getByText(what).first().waitFor() }
+
+  async go(path) {
+    await this.page.goto(path)
+    await this.settle()
+  }
+
+  // settle waits until the page has its heading and no answer is awaited.
+  async settle() {
+    await this.page.getByRole('heading', { level: 1 }).waitFor()
+    await this.page.waitForLoadState('networkidle')
+  }
+}
+
+// look examines the page as it stands in both sizes and both themes.
+export async function look(person, name, { primary = true } = {}) {
+  const { page } = person
+  for (const size of sizes) {
+    await page.setViewportSize(size)
+    for (const theme of themes) {
+      await page.emulateMedia({ colorScheme: theme })
+      const label = `${name}, ${size.width} wide, ${theme}`
+      await check(label, async () => {
+        await page.screenshot({ path: `${shots}/${name.replace(/\W+/g, '-')}-${size.width}-${theme}.png`, fullPage: true })
+        await fits(page)
+        await accessible(page)
+        await whole(page)
+        quiet(person)
+      }, page)
+    }
+  }
+  await page.setViewportSize(sizes[0])
+  await page.emulateMedia({ colorScheme: 'light' })
+  if (primary) await check(`${name}, primary action by Tab`, () => reach(page, primary), page)
+}
+
+async function fits(page) {
+  const over = await page.evaluate(() => {
+    const wide = document.documentElement.scrollWidth - document.documentElement.clientWidth
+    if (wide <= 0) return ''
+    const guilty = [...document.querySelectorAll('body *')].filter((e) => e.getBoundingClientRect().right > innerWidth + 1).slice(0, 3)
+    return `${wide} px too wide: ${guilty.map((e) => `${e.tagName.toLowerCase()}.${e.className}`).join(', ')}`
+  })
+  must(!over, over)
+}
+
+// accessible: axe through the debugger, which the page's policy does not bind.
+async function accessible(page) {
+  await page.evaluate(axe.source)
+  const found = await page.evaluate(async () => {
+    const r = await window.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'], resultTypes: ['violations'] })
+    return r.violations.filter((v) => v.impact === 'serious' || v.impact === 'critical')
+      .map((v) => `${v.id} (${v.impact}): ${v.nodes.slice(0, 3).map((n) => n.target.join(' ')).join('; ')} ${v.nodes[0].any[0]?.message ?? ''}`)
+  })
+  must(!found.length, found.join(' | '))
+}
+
+// whole: nothing on the page was made from a value that is not there.
+async function whole(page) {
+  const text = await page.locator('body').innerText()
+  const odd = text.match(/.{0,30}(\bundefined\b|\bNaN\b|\[object Object\]|Invalid Date).{0,30}/)
+  must(!odd, `the page says "${odd?.[0]}"`)
+  must(!(await page.getByRole('alert').count()), `the page shows a failure: ${await page.getByRole('alert').first().innerText().catch(() => '')}`)
+}
+
+export function quiet(person) {
+  const said = person.said.splice(0)
+  must(!said.length, `the browser said: ${said.join(' | ')}`)
+}
+
+// reach tabs from the top of the page until the primary action has the focus,
+// and asks that the focus can be seen.
+async function reach(page, primary) {
+  const target = typeof primary === 'string' ? page.getByRole('button', { name: primary }).or(page.getByRole('link', { name: primary })) : page.locator('#main .btn.primary:not(:disabled)')
+  const wanted = await target.first().elementHandle()
+  await page.evaluate(() => { document.activeElement?.blur(); scrollTo(0, 0) })
+  for (let i = 0; i < 200; i++) {
+    await page.keyboard.press('Tab')
+    if (await wanted.evaluate((e) => e === document.activeElement)) {
+      must(await wanted.evaluate((e) => getComputedStyle(e).outlineStyle !== 'none'), 'the focus cannot be seen')
+      return
+    }
+  }
+  throw new Error('200 times Tab did not reach it')
+}
