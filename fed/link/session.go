@@ -85,11 +85,14 @@ func (s *Session) Transport() *http.Transport {
 	l := s.conn.limits
 	return &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
 			st, err := s.mux.OpenStream()
 			if err != nil {
 				return nil, err
 			}
-			return &stream{Stream: st, stall: l.Stall}, ctx.Err()
+			return &stream{Stream: st, stall: l.Stall}, nil
 		},
 		// Half of what the node allows at once leaves room for streams that are closing.
 		MaxConnsPerHost: max(1, l.Streams/2), MaxIdleConnsPerHost: 4, IdleConnTimeout: l.Idle / 2,

@@ -31,7 +31,8 @@ const (
 	CodeBusy        Code = "busy"         // too many at once; try again
 	CodeFlood       Code = "flood"        // rate limit of frames, streams or pings
 	CodeOffline     Code = "offline"      // node is not connected
-	CodeInternal    Code = "internal"     // the other end broke; its log says why
+	CodeFailed      Code = "failed"       // the task was executed and broke; it is not executed again
+	CodeInternal    Code = "internal"     // the other end broke before it began; its log says why
 )
 
 // Refusal says no: a code for programs, a text for people. It is an error and,
@@ -55,6 +56,15 @@ func (r *Refusal) Error() string { return fmt.Sprintf("%s (%s)", r.Text, r.Code)
 func (r *Refusal) Is(target error) bool {
 	t, ok := target.(*Refusal)
 	return ok && t.Code == r.Code
+}
+
+// Final reports whether asking again with the same bytes cannot change the answer.
+func (c Code) Final() bool {
+	switch c {
+	case CodeOffline, CodeRunning, CodePaused, CodeBusy, CodeInternal, CodeTime, CodeFlood:
+		return false
+	}
+	return true
 }
 
 // For gives a refusal of that code to compare with errors.Is.

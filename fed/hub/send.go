@@ -1,0 +1,134 @@
+package hub
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"time"
+
+	"tresor/fed/link"
+	"tresor/fed/wire"
+)
+
+// Sequences gives the next sequence for a node, from 1. A number is durable
+// before it is returned and never given twice; gaps do no harm.
+type Sequences interface {
+	Next(ctx context.Context, node wire.KeyID) (uint64, error)
+}
+
+// RoundTripper gives HTTP to one node. The host in a request's URL does not
+// matter. While the node is offline requests are refused with CodeOffline.
+func (h *Hub) RoundTripper(node wire.KeyID) http.RoundTripper { return nodeTransport{h, node} }
+
+type nodeTransport struct {
+	h    *Hub
+	node wire.KeyID
+}
+
+// RoundTrip sends the request over the node's link.
+func (t nodeTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	l, err := t.h.find(t.node)
+	if err != nil {
+		if r.Body != nil {
+			r.Body.Close()
+		}
+		return nil, err
+	}
+	out := r.Clone(r.Context())
+	out.URL.Scheme, out.URL.Host = "http", "node"
+	return l.http.RoundTrip(out)
+}
+
+// Order is what to have done.
+type Order struct {
+	ID   string
+	Kind string
+	Body []byte        // at most wire.MaxBody bytes
+	Life time.Duration // until it expires; at most wire.MaxLife, an hour when zero
+}
+
+// Issue makes a signed envelope for a node. Keep its encoding to send it again:
+// the same bytes are executed once, however often they arrive.
+func (h *Hub) Issue(ctx context.Context, node wire.KeyID, o Order) (*wire.Envelope, error) {
+	if _, ok := h.o.Book.Peer(node); !ok {
+		return nil, wire.Refuse(wire.CodeUnknown, "there is no node %s here", node)
+	}
+	seq, err := h.o.Sequences.Next(ctx, node)
+	if err != nil {
+		return nil, err
+	}
+	if o.Life == 0 {
+		o.Life = time.Hour
+	}
+	now := h.o.Now()
+	e := &wire.Envelope{Node: node, Seq: seq, ID: o.ID, Kind: o.Kind, Made: now.UnixMilli(), Expires: now.Add(o.Life).UnixMilli(), Body: o.Body}
+	e.Sign(h.o.Identity().Key)
+	_, err = e.Encode()
+	return e, err
+}
+
+// Send brings an envelope to its node once. A *wire.Refusal is the node's answer
+// (or CodeOffline); after any other error the node may or may not have it.
+func (h *Hub) Send(ctx context.Context, e *wire.Envelope) (wire.Receipt, error) {
+	data, err := e.Encode()
+	if err != nil {
+		return wire.Receipt{}, err
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://node"+wire.TasksPath, bytes.NewReader(data))
+	if err != nil {
+		return wire.Receipt{}, err
+	}
+	r.Header.Set("Content-Type", "application/json")
+	resp, err := h.RoundTripper(e.Node).RoundTrip(r)
+	if err != nil {
+		return wire.Receipt{}, err
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, wire.MaxEnvelope+1))
+	if err != nil {
+		return wire.Receipt{}, err
+	}
+	return wire.DecodeReceipt(answer, e)
+}
+
+// Deliver sends an envelope until the node answers for good, waiting for the
+// node while it is offline and for its task while it runs. It ends with the
+// receipt, a refusal that will not change, or the end of ctx.
+func (h *Hub) Deliver(ctx context.Context, e *wire.Envelope) (wire.Receipt, error) {
+	wait := link.Backoff{Min: 20 * time.Millisecond, Max: 5 * time.Second}
+	for {
+		changed := h.change()
+		receipt, err := h.Send(ctx, e)
+		if err == nil || final(err) {
+			return receipt, err
+		}
+		if late := e.Fresh(h.o.Now()); late != nil {
+			return receipt, late
+		}
+		// A node that comes back is asked at once, whatever the back-off says.
+		t := time.NewTimer(wait.Next())
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return receipt, errors.Join(ctx.Err(), err)
+		case <-changed:
+			wait.Reset()
+		case <-t.C:
+		}
+		t.Stop()
+	}
+}
+
+func (h *Hub) change() chan struct{} {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.changed
+}
+
+// final reports whether err is an answer that will not change.
+func final(err error) bool {
+	var r *wire.Refusal
+	return errors.As(err, &r) && r.Code.Final()
+}

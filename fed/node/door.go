@@ -1,0 +1,96 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+
+	"tresor/fed/link"
+	"tresor/fed/trust"
+	"tresor/fed/wire"
+)
+
+type hubKey struct{}
+
+// HubOf gives the hub that made a request which came through a link.
+func HubOf(ctx context.Context) (trust.Peer, bool) {
+	p, ok := ctx.Value(hubKey{}).(trust.Peer)
+	return p, ok
+}
+
+// handler is everything that the hub with that key reaches on this link.
+func (l *hubLink) handler(key wire.KeyID, s *link.Session) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		hub, _, err := l.n.o.Book.ByKey(key)
+		if err != nil {
+			refuse(w, err)
+			go s.Close() // after this answer would be too late: the key is bad now
+			return
+		}
+		if l.paused.Load() || l.n.allPaused() {
+			refuse(w, wire.Refuse(wire.CodePaused, "the node's operator has paused this hub: ask them"))
+			return
+		}
+		r = r.WithContext(context.WithValue(r.Context(), hubKey{}, hub))
+		switch {
+		case r.URL.Path == wire.TasksPath && l.door.Execute != nil:
+			l.n.exec.serve(w, r, hub, l.door.Execute)
+		case l.door.Routes != nil:
+			l.door.Routes.ServeHTTP(w, r)
+		default:
+			http.NotFound(w, r)
+		}
+	})
+}
+
+// serve takes one envelope.
+func (x *executor) serve(w http.ResponseWriter, r *http.Request, hub trust.Peer, do Execute) {
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		http.Error(w, "an envelope comes with POST", http.StatusMethodNotAllowed)
+		return
+	}
+	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, wire.MaxEnvelope))
+	if err != nil {
+		var big *http.MaxBytesError
+		if errors.As(err, &big) {
+			err = wire.Refuse(wire.CodeSize, "an envelope has at most %d bytes", wire.MaxEnvelope)
+		}
+		refuse(w, err)
+		return
+	}
+	receipt, err := x.take(r.Context(), hub, data, do)
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Write(receipt)
+}
+
+// statuses gives the HTTP status of a refusal; every other code is a 400.
+var statuses = map[wire.Code]int{
+	wire.CodeSize: 413, wire.CodeSignature: 403, wire.CodeUnknown: 403, wire.CodeRevoked: 403, wire.CodeKeyExpired: 403,
+	wire.CodeOther: 403, wire.CodeOtherHub: 403, wire.CodeExpired: 410, wire.CodeStale: 409, wire.CodeConflict: 409,
+	wire.CodeInterrupted: 409, wire.CodeRunning: 503, wire.CodePaused: 503, wire.CodeBusy: 503, wire.CodeInternal: 500,
+}
+
+// refuse writes why. A hub learns codes and texts of this protocol and nothing
+// of an error from within.
+func refuse(w http.ResponseWriter, err error) {
+	var r *wire.Refusal
+	if !errors.As(err, &r) {
+		r = wire.Refuse(wire.CodeInternal, "the node could not take this: its operator finds why in its log")
+	}
+	status, ok := statuses[r.Code]
+	if !ok {
+		status = http.StatusBadRequest
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if status == 503 {
+		w.Header().Set("Retry-After", "5")
+	}
+	w.WriteHeader(status)
+	w.Write(r.Encode())
+}

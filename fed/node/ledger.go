@@ -1,0 +1,53 @@
+package node
+
+import (
+	"context"
+	"time"
+
+	"tresor/fed/wire"
+)
+
+// Entry is one envelope that was claimed.
+type Entry struct {
+	Hub     wire.KeyID // peer ID, not the key that signed
+	ID      string
+	Seq     uint64
+	Digest  [32]byte // of the envelope
+	Kind    string
+	Claimed time.Time
+	Expires time.Time
+	Done    time.Time // zero: claimed, and not known to have ended
+	Code    wire.Code // of a refusal; empty: Result is the answer
+	Text    string
+	Result  []byte
+}
+
+// Mark is how far a hub's sequence has come.
+type Mark struct {
+	Floor   uint64 // highest sequence that was swept
+	Highest uint64 // highest sequence that was claimed
+}
+
+// Ledger keeps which envelopes were claimed. Each call is durable when it
+// returns nil; an error may mean either. The calls for one hub come one at a time
+// except Finish.
+type Ledger interface {
+	// Mark tells how far the hub's sequence has come.
+	Mark(ctx context.Context, hub wire.KeyID) (Mark, error)
+	// Claim inserts e. When the hub already has an entry with e.ID or e.Seq, it
+	// inserts nothing and gives that entry.
+	Claim(ctx context.Context, e Entry) (prior *Entry, err error)
+	// Finish sets Done, Code, Text and Result of the hub's entry with that ID.
+	Finish(ctx context.Context, e Entry) error
+	// Sweep drops entries whose Expires is before t and raises the floors.
+	Sweep(ctx context.Context, t time.Time) error
+}
+
+// Window is how far an envelope may come behind the highest sequence of its hub:
+// requests overtake each other, but not without end.
+const Window = 4096
+
+// Sweep drops what can never be taken again because it has expired.
+func (n *Node) Sweep(ctx context.Context) error {
+	return n.o.Ledger.Sweep(ctx, n.o.Now().Add(-2*wire.MaxSkew))
+}
