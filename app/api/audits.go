@@ -3,6 +3,7 @@ package api
 import (
 	"io"
 	"net/http"
+	"path/filepath"
 	"strconv"
 
 	"tresor/app/access"
@@ -115,7 +116,16 @@ func (s *Server) verifyAudit(c *call) (audit.Report, error) {
 		return audit.Report{}, refuse(http.StatusConflict, fault.Conflict.String(), fault.Conflict, "The log is being verified already.").next("Wait for that to end.")
 	}
 	defer s.verifying.Unlock()
-	report, err := audit.VerifyDB(c.ctx(), s.DBFile, "")
+	// The checkpoint kept beside the key shows a database that is older than it was.
+	head, err := audit.Head(filepath.Join(filepath.Dir(s.DBFile), "keys"))
+	if err != nil {
+		return audit.Report{}, err
+	}
+	var known [][]byte
+	if head != nil {
+		known = append(known, head)
+	}
+	report, err := audit.VerifyDB(c.ctx(), s.DBFile, "", known...)
 	if err != nil && fault.KindOf(err) == fault.Conflict {
 		err = fault.WithNext(err, "Keep the database file as it is, and compare it with your newest backup and exported checkpoint.")
 	}

@@ -1,11 +1,15 @@
 package cli
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,6 +24,7 @@ type eventView struct {
 	Seq     int64             `json:"seq"`
 	At      time.Time         `json:"at"`
 	Actor   string            `json:"actor_name"`
+	Project string            `json:"project"`
 	Via     string            `json:"via"`
 	Verb    string            `json:"verb"`
 	Subject string            `json:"subject"`
@@ -28,42 +33,59 @@ type eventView struct {
 
 func newAudit(e *env) *cobra.Command {
 	return group("audit", "The audit log: list, export, verify", "",
-		auditList(e), auditVerify(e), auditExport(e), auditCheckpoint(e), auditKey(e))
+		auditList(e), auditVerify(e), auditProof(e), auditExport(e), auditCheckpoint(e), auditKey(e))
 }
 
 func auditList(e *env) *cobra.Command {
 	var subject, project string
-	var limit int
+	var p paging
 	c := &cobra.Command{Use: "list", Short: "List events, newest first", Args: cobra.NoArgs,
+		Example: `  tresor audit list --subject job:01a2…
+  tresor audit list --all --json > events.json`,
 		RunE: func(c *cobra.Command, _ []string) error {
-			path := "/audit" + query("subject", subject, "project", project, "limit", strconv.Itoa(limit))
-			return show(c.Context(), e, http.MethodGet, path, nil, func(w io.Writer, p page[eventView]) {
-				var rows [][]string
-				for _, v := range p.Items {
-					rows = append(rows, []string{strconv.FormatInt(v.Seq, 10), when(&v.At), v.Actor, v.Verb, v.Subject})
-				}
-				table(w, "event|time|who|what|thing", rows)
-			})
+			return list(c.Context(), e, &p, "/audit", []string{"subject", subject, "project", project}, "event|time|who|via|what|thing|detail",
+				func(v eventView) []string {
+					return []string{strconv.FormatInt(v.Seq, 10), when(&v.At), v.Actor, v.Via, v.Verb, v.Subject, details(v.Detail)}
+				})
 		}}
+	p.flags(c)
 	c.Flags().StringVar(&subject, "subject", "", "only this thing, as job:<id>")
 	c.Flags().StringVar(&project, "project", "", "only this project")
-	c.Flags().IntVar(&limit, "limit", 50, "how many")
+	flagCompletes(e, c, "project", someProjects)
 	return c
 }
 
+func details(d map[string]string) string {
+	var out []string
+	for _, k := range slices.Sorted(maps.Keys(d)) {
+		v := d[k]
+		if len(v) > 40 {
+			v = v[:37] + "..."
+		}
+		out = append(out, k+"="+v)
+	}
+	return strings.Join(out, " ")
+}
+
 func auditVerify(e *env) *cobra.Command {
-	var db, export, key string
+	var v logSource
 	c := &cobra.Command{Use: "verify", Short: "Recompute the whole log and compare it with its signed checkpoints", Args: cobra.NoArgs,
 		Long: `Verifies the database of the data folder, a copy of it (--db), or an exported log
 (--export, no database needed). It reads only, and works while the server runs.
+
+Where the data folder is at hand, the log is also compared with the newest
+checkpoint that the appliance keeps outside the database (keys/audit.head): so an
+older database that was put back is noticed too. --checkpoint FILE compares with
+one that you kept elsewhere (from ` + "`tresor audit checkpoint`" + `).
+
 Exit code 9 when anything does not match; the message names the first wrong event.`,
+		Example: `  tresor audit verify
+  tresor audit verify --db /backup/tresor.db --data /var/lib/tresor
+  tresor audit export | tresor audit verify --export - --key audit.pub`,
 		RunE: func(c *cobra.Command, _ []string) error {
-			report, err := verifyAny(c, e, db, export, key)
+			report, err := v.verify(c.Context(), e)
 			if err != nil {
-				if fault.KindOf(err) == fault.NotFound || fault.KindOf(err) == fault.Unavailable {
-					return err
-				}
-				return &exitError{code: ExitTampered, err: fmt.Errorf("the audit log does not verify: %w", err)}
+				return tampered(err)
 			}
 			if e.json {
 				return printJSON(e.out, report)
@@ -72,32 +94,86 @@ Exit code 9 when anything does not match; the message names the first wrong even
 			return nil
 		}}
 	f := c.Flags()
-	f.StringVar(&db, "db", "", "database file to verify (default <data>/tresor.db)")
-	f.StringVar(&export, "export", "", "exported log to verify instead of a database (- for standard input)")
-	f.StringVar(&key, "key", "", "verifier key, or a file that holds it (default: the one of the data folder, else the one in the database)")
+	f.StringVar(&v.db, "db", "", "database file to verify (default <data>/tresor.db)")
+	f.StringVar(&v.export, "export", "", "exported log to verify instead of a database (- for standard input)")
+	f.StringArrayVar(&v.known, "checkpoint", nil, "file with a checkpoint that was kept elsewhere (repeatable)")
+	f.StringVar(&v.key, "key", "", "verifier key, or a file that holds it (default: the one of the data folder, else the one in the database)")
 	return c
 }
 
-func verifyAny(c *cobra.Command, e *env, db, export, key string) (audit.Report, error) {
-	key = readKey(e, key)
-	if export == "" {
-		if db == "" {
-			db = filepath.Join(e.data, "tresor.db")
-		}
-		if _, err := os.Stat(db); err != nil {
-			return audit.Report{}, fault.Kinded("cli.audit", fault.NotFound, err, "There is no database at %s. Name it with --db or the data folder with --data.", db)
-		}
-		return audit.VerifyDB(c.Context(), db, key)
+// tampered gives a log that does not match its exit code; what could not be
+// read at all keeps its own.
+func tampered(err error) error {
+	switch fault.KindOf(err) {
+	case fault.NotFound, fault.Unavailable, fault.Denied:
+		return err
 	}
-	if export == "-" {
-		return audit.VerifyExport(c.Context(), e.in, key)
+	return &exitError{code: ExitTampered, err: fmt.Errorf("the audit log does not verify: %s", text(err)),
+		next: firstOf(fault.Next(err), "Keep the file as it is, and compare it with your newest backup and the checkpoints that you kept elsewhere.")}
+}
+
+// logSource says which log to verify, and against what.
+type logSource struct {
+	db, export, key string
+	known           []string // files with checkpoints
+}
+
+func (v *logSource) verify(ctx context.Context, e *env) (audit.Report, error) {
+	key := readKey(e, v.key)
+	switch v.export {
+	case "":
+		known, err := v.checkpoints(e)
+		if err != nil {
+			return audit.Report{}, err
+		}
+		return verifyDB(ctx, firstOf(v.db, filepath.Join(e.data, "tresor.db")), key, known)
+	case "-":
+		return audit.VerifyExport(ctx, e.in, key)
 	}
-	f, err := os.Open(export)
+	f, err := os.Open(v.export)
 	if err != nil {
-		return audit.Report{}, fault.Kinded("cli.audit", fault.NotFound, err, "Cannot read the exported log: %v.", err)
+		return audit.Report{}, missing(v.export, err)
 	}
 	defer f.Close()
-	return audit.VerifyExport(c.Context(), f, key)
+	return audit.VerifyExport(ctx, f, key)
+}
+
+// checkpoints are the signed states kept outside the database: the caller's
+// own, and the data folder's. A copy of another appliance's database is not
+// compared with this folder's, unless --data says that they belong together.
+func (v *logSource) checkpoints(e *env) ([][]byte, error) {
+	var all [][]byte
+	for _, name := range v.known {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			return nil, missing(name, err)
+		}
+		all = append(all, b)
+	}
+	if v.db != "" && !e.dataGiven {
+		return all, nil
+	}
+	head, err := audit.Head(filepath.Join(e.data, "keys"))
+	if err != nil || head == nil {
+		return all, err
+	}
+	return append(all, head), nil
+}
+
+func verifyDB(ctx context.Context, path, key string, known [][]byte) (audit.Report, error) {
+	if _, err := os.Stat(path); err != nil {
+		return audit.Report{}, missing(path, err)
+	}
+	return audit.VerifyDB(ctx, path, key, known...)
+}
+
+func missing(path string, err error) error {
+	if errors.Is(err, os.ErrPermission) {
+		return fault.WithNext(fault.Kinded("cli.audit", fault.Denied, err, "%s may not be read by this account.", path),
+			"Run the command as root or as the account that runs the server.")
+	}
+	return fault.WithNext(fault.Kinded("cli.audit", fault.NotFound, err, "Cannot read %s: %s.", path, reason(err)),
+		"Name the file with --db or --export, or the data folder with --data.")
 }
 
 // readKey takes a key as text or file; without one, the data folder's public key.
@@ -108,10 +184,35 @@ func readKey(e *env, key string) string {
 			return ""
 		}
 	}
-	if b, err := os.ReadFile(key); err == nil {
+	if b, err := os.ReadFile(key); err == nil { // else it is the key itself
 		return strings.TrimSpace(string(b))
 	}
 	return strings.TrimSpace(key)
+}
+
+func auditProof(e *env) *cobra.Command {
+	return &cobra.Command{Use: "proof EVENT", Short: "Prove that the log holds an event (its number): leaf, hashes, signed checkpoint", Args: cobra.ExactArgs(1),
+		Long: "The proof is checked with the data folder's key, where there is one. With --json it is a document for somebody else to check.",
+		RunE: func(c *cobra.Command, args []string) error {
+			seq, err := strconv.ParseInt(args[0], 10, 64)
+			if err != nil || seq < 0 {
+				return fault.WithNext(fault.New("cli.audit", fault.Invalid, "%q is not the number of an event.", args[0]), "See `tresor audit list`.")
+			}
+			var p audit.InclusionProof
+			if err := e.client.do(c.Context(), http.MethodGet, "/audit/proof/"+strconv.FormatInt(seq, 10), nil, &p); err != nil {
+				return err
+			}
+			ev, cp, signed, err := p.Verify(readKey(e, ""))
+			if err != nil {
+				return tampered(err)
+			}
+			if e.json {
+				return printJSON(e.out, p)
+			}
+			facts(e.out, "event", strconv.FormatInt(ev.Seq, 10), "time", when(&ev.At), "who", ev.ActorName, "what", ev.Verb, "thing", ev.Subject,
+				"in a log of", fmt.Sprintf("%d events, root %s", cp.Size, cp.RootText()), "signature", yes(signed, "good", "not checked: no key at hand"))
+			return nil
+		}}
 }
 
 func auditExport(e *env) *cobra.Command {
@@ -130,8 +231,10 @@ func stream(e *env, use, short, path string) *cobra.Command {
 				return err
 			}
 			defer resp.Body.Close()
-			_, err = io.Copy(e.out, resp.Body)
-			return err
+			if _, err = io.Copy(e.out, resp.Body); err != nil {
+				return broken(err)
+			}
+			return nil
 		}}
 }
 
@@ -140,7 +243,10 @@ func auditKey(e *env) *cobra.Command {
 		RunE: func(*cobra.Command, []string) error {
 			key := readKey(e, "")
 			if key == "" {
-				return fault.New("cli.audit", fault.NotFound, "There is no audit key in %s. Run `tresor init` first.", e.data)
+				return fault.WithNext(fault.New("cli.audit", fault.NotFound, "There is no audit key in %s.", e.data), "Name the data folder with --data, or run `tresor init` first.")
+			}
+			if e.json {
+				return printJSON(e.out, map[string]string{"key": key})
 			}
 			fmt.Fprintln(e.out, key)
 			return nil

@@ -31,14 +31,16 @@ var Version = "0.1.0-dev"
 type env struct {
 	in       io.Reader
 	out, err io.Writer
-	data     string // --data
+	data     string // --data, or where the settings put it
 	config   string // --config
 	set      []string
 	json     bool
 	as       string // --as
 	client   *client
-	cfg      config.Config
-	cfgErr   error
+
+	dataGiven bool // --data was said
+	cfg       config.Config
+	cfgErr    error
 }
 
 // Main runs the command line args (without the program name) and returns the exit code.
@@ -72,6 +74,8 @@ error is a JSON problem (RFC 9457) on the error stream.`,
 		Example: `  tresor init && tresor doctor && tresor serve
   tresor person create ada --name "Ada Lovelace" --role checker
   tresor job list --project aurora --json`,
+		Args:          cobra.ArbitraryArgs,
+		RunE:          helpOrUnknown,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Version:       Version,
@@ -101,7 +105,7 @@ func (e *env) resolve() error {
 		if err != nil {
 			return fault.Kinded("cli.resolve", fault.Invalid, err, "%q is not a usable folder.", e.data)
 		}
-		e.data = abs
+		e.data, e.dataGiven = abs, true
 		set = append([]string{"data=" + abs}, set...)
 	}
 	e.cfg, e.cfgErr = config.Load(e.config, os.Environ(), set)
@@ -118,15 +122,16 @@ func (e *env) resolve() error {
 // group makes a command that only holds subcommands. Cobra alone would answer a
 // misspelt one with the help text and exit code 0.
 func group(use, short, long string, subs ...*cobra.Command) *cobra.Command {
-	c := &cobra.Command{Use: use, Short: short, Long: long, Args: cobra.ArbitraryArgs,
-		RunE: func(c *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return c.Help()
-			}
-			return unknown(c, args[0])
-		}}
+	c := &cobra.Command{Use: use, Short: short, Long: long, Args: cobra.ArbitraryArgs, RunE: helpOrUnknown}
 	c.AddCommand(subs...)
 	return c
+}
+
+func helpOrUnknown(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return c.Help()
+	}
+	return unknown(c, args[0])
 }
 
 func unknown(c *cobra.Command, word string) error {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -22,6 +23,9 @@ type datasetView struct {
 	Name        string        `json:"name"`
 	Description string        `json:"description"`
 	Controller  string        `json:"controller"`
+	Licence     string        `json:"licence"`
+	Source      string        `json:"source"`
+	State       string        `json:"state"`
 	Latest      int           `json:"latest"`
 	Versions    []versionView `json:"versions"`
 }
@@ -32,7 +36,14 @@ type versionView struct {
 	Rows      int64     `json:"rows"`
 	Bytes     int64     `json:"bytes"`
 	CreatedAt time.Time `json:"created_at"`
-	Tables    []struct {
+	CreatedBy string    `json:"created_by"`
+	Note      string    `json:"note"`
+	Files     []struct {
+		Name   string `json:"name"`
+		SHA256 string `json:"sha256"`
+		Size   int64  `json:"size"`
+	} `json:"files"`
+	Tables []struct {
 		Name    string `json:"name"`
 		Rows    int64  `json:"rows"`
 		Columns []struct {
@@ -46,7 +57,7 @@ type versionView struct {
 
 func newDataset(e *env) *cobra.Command {
 	return group("dataset", "Datasets: register, ingest, look up", "",
-		datasetList(e), datasetShow(e), datasetRegister(e), datasetIngest(e))
+		datasetList(e), datasetShow(e), datasetVersions(e), datasetRegister(e), datasetIngest(e))
 }
 
 func datasetList(e *env) *cobra.Command {
@@ -55,7 +66,11 @@ func datasetList(e *env) *cobra.Command {
 			return show(c.Context(), e, http.MethodGet, "/datasets", nil, func(w io.Writer, p page[datasetView]) {
 				var rows [][]string
 				for _, d := range p.Items {
-					rows = append(rows, []string{d.Slug, d.Name, d.Controller, strconv.Itoa(d.Latest)})
+					latest := "none yet"
+					if d.Latest > 0 {
+						latest = strconv.Itoa(d.Latest)
+					}
+					rows = append(rows, []string{d.Slug, d.Name, d.Controller, latest})
 				}
 				table(w, "dataset|name|controller|latest version", rows)
 			})
@@ -63,23 +78,66 @@ func datasetList(e *env) *cobra.Command {
 }
 
 func datasetShow(e *env) *cobra.Command {
-	return &cobra.Command{Use: "show DATASET", Short: "Show a dataset with its versions, tables and dictionary", Args: cobra.ExactArgs(1),
+	var n int
+	c := &cobra.Command{Use: "show DATASET", Short: "Show a dataset with its newest version, tables and dictionary", Args: cobra.ExactArgs(1),
+		Example: "  tresor dataset show randhie\n  tresor dataset show randhie --version-number 1 --json",
 		RunE: func(c *cobra.Command, args []string) error {
-			return show(c.Context(), e, http.MethodGet, "/datasets/"+esc(args[0]), nil, printDataset)
+			path := "/datasets/" + esc(args[0])
+			if n > 0 {
+				return show(c.Context(), e, http.MethodGet, path+"/versions/"+strconv.Itoa(n), nil, printVersion)
+			}
+			return show(c.Context(), e, http.MethodGet, path, nil, printDataset)
 		}}
+	c.Flags().IntVar(&n, "version-number", 0, "only this version, with its files and their hashes")
+	return completes(e, c, someDatasets)
 }
 
 func printDataset(w io.Writer, d datasetView) {
-	facts(w, "dataset", d.Slug, "name", d.Name, "id", d.ID, "controller", d.Controller, "description", d.Description)
-	for _, v := range d.Versions {
-		fmt.Fprintf(w, "\nversion %d  %d rows  %s  sha256 %s  %s\n", v.N, v.Rows, size(v.Bytes), v.SHA256, when(&v.CreatedAt))
-		for _, t := range v.Tables {
-			fmt.Fprintf(w, "  table %s, %d rows\n", t.Name, t.Rows)
-			for _, col := range t.Columns {
-				fmt.Fprintf(w, "    %-16s %-8s %s\n", col.Name, col.Type, firstOf(col.Label, col.Description))
-			}
+	facts(w, "dataset", d.Slug, "name", d.Name, "id", d.ID, "state", d.State, "controller", d.Controller, "licence", d.Licence, "source", d.Source, "description", d.Description)
+	if len(d.Versions) == 0 {
+		fmt.Fprintf(w, "next: tresor dataset ingest %s FILE.csv\n", d.Slug)
+		return
+	}
+	printVersion(w, d.Versions[0])
+	if older := len(d.Versions) - 1; older > 0 {
+		fmt.Fprintf(w, "\n%d older: tresor dataset versions %s\n", older, d.Slug)
+	}
+}
+
+func printVersion(w io.Writer, v versionView) {
+	fmt.Fprintf(w, "\nversion %d  %d rows  %s  sha256 %s  %s\n", v.N, v.Rows, size(v.Bytes), v.SHA256, when(&v.CreatedAt))
+	facts(w, "by", v.CreatedBy, "note", v.Note)
+	for _, f := range v.Files {
+		fmt.Fprintf(w, "  file %s  %s  sha256 %s\n", clean(f.Name), size(f.Size), f.SHA256)
+	}
+	for _, t := range v.Tables {
+		fmt.Fprintf(w, "  table %s, %d rows\n", clean(t.Name), t.Rows)
+		for _, col := range t.Columns {
+			fmt.Fprintf(w, "    %-16s %-8s %s\n", clean(col.Name), col.Type, clean(firstOf(col.Label, col.Description)))
 		}
 	}
+}
+
+func datasetVersions(e *env) *cobra.Command {
+	return completes(e, &cobra.Command{Use: "versions DATASET", Short: "List the versions of a dataset, newest first", Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			var raw struct {
+				Versions json.RawMessage `json:"versions"`
+			}
+			if err := e.client.do(c.Context(), http.MethodGet, "/datasets/"+esc(args[0]), nil, &raw); err != nil {
+				return err
+			}
+			if e.json {
+				return printJSON(e.out, map[string]any{"items": raw.Versions})
+			}
+			return printRaw(e, raw.Versions, func(w io.Writer, all []versionView) {
+				var rows [][]string
+				for _, v := range all {
+					rows = append(rows, []string{strconv.Itoa(v.N), strconv.FormatInt(v.Rows, 10), size(v.Bytes), v.SHA256, v.CreatedBy, when(&v.CreatedAt), v.Note})
+				}
+				table(w, "version|rows|size|sha256|by|made|note", rows)
+			})
+		}}, someDatasets)
 }
 
 func firstOf(s ...string) string {
@@ -94,6 +152,7 @@ func firstOf(s ...string) string {
 func datasetRegister(e *env) *cobra.Command {
 	var slug, name, desc, controller, licence, source string
 	c := &cobra.Command{Use: "register", Short: "Register a dataset (its files come with ingest)", Args: cobra.NoArgs,
+		Example: `  tresor dataset register --as stefan --slug visits --name "Visits 2019-2024" --controller "Clinic for Internal Medicine"`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			body := map[string]string{"slug": slug, "name": name, "description": desc, "controller": controller, "licence": licence, "source": source}
 			return show(c.Context(), e, http.MethodPost, "/datasets", body, printDataset)
@@ -112,29 +171,47 @@ func datasetRegister(e *env) *cobra.Command {
 func datasetIngest(e *env) *cobra.Command {
 	var dictionary, note string
 	c := &cobra.Command{Use: "ingest DATASET FILE…", Short: "Add an immutable version made of CSV or TSV files", Args: cobra.MinimumNArgs(2),
-		Long: "Each file becomes one typed table. The files are checked row by row; a version is complete or it does not exist.",
+		Long:    "Each file becomes one typed table. The files are checked row by row; a version is complete or it does not exist.",
+		Example: `  tresor dataset ingest visits visits.csv persons.csv --as stefan --dictionary dictionary.json --note "first delivery"`,
 		RunE: func(c *cobra.Command, args []string) error {
-			body, contentType, err := ingestBody(e, args[1:], dictionary, note)
+			raw, err := ingest(c.Context(), e, args[0], args[1:], dictionary, note)
 			if err != nil {
 				return err
 			}
-			defer body.Close()
-			resp, err := e.client.send(c.Context(), http.MethodPost, "/datasets/"+esc(args[0])+"/versions", contentType, body)
-			if err != nil {
-				return err
-			}
-			defer resp.Body.Close()
-			raw, err := io.ReadAll(resp.Body)
-			if err != nil {
-				return fault.Wrap("cli.ingest", err)
-			}
-			return printRaw(e, json.RawMessage(raw), func(w io.Writer, v versionView) {
+			return printRaw(e, raw, func(w io.Writer, v versionView) {
 				fmt.Fprintf(w, "version %d: %d rows, %s, sha256 %s\n", v.N, v.Rows, size(v.Bytes), v.SHA256)
 			})
 		}}
 	c.Flags().StringVar(&dictionary, "dictionary", "", "JSON file that describes tables and columns")
 	c.Flags().StringVar(&note, "note", "", "what is new in this version")
+	c.ValidArgsFunction = func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveDefault // files
+		}
+		return someDatasets(e), cobra.ShellCompDirectiveNoFileComp
+	}
 	return c
+}
+
+// ingest sends the files, then shows the server's own progress until it answers.
+func ingest(ctx context.Context, e *env, dataset string, files []string, dictionary, note string) (json.RawMessage, error) {
+	body, contentType, err := ingestBody(e, files, dictionary, note)
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	sent, stop := e.sending(ctx, body, "dataset:"+dataset, "building tables")
+	defer stop()
+	resp, err := e.client.send(ctx, http.MethodPost, "/datasets/"+esc(dataset)+"/versions", contentType, sent)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, broken(err)
+	}
+	return raw, nil
 }
 
 // ingestBody streams the files as one multipart body with a progress bar; it
@@ -144,7 +221,10 @@ func ingestBody(e *env, files []string, dictionary, note string) (io.ReadCloser,
 	for _, f := range files {
 		st, err := os.Stat(f)
 		if err != nil {
-			return nil, "", fault.Kinded("cli.ingest", fault.Invalid, err, "Cannot read %s: %v.", f, err)
+			return nil, "", unreadable(f, err)
+		}
+		if st.IsDir() {
+			return nil, "", fault.WithNext(fault.New("cli.ingest", fault.Invalid, "%s is a folder.", f), "Name its files, as in %s/*.csv", f)
 		}
 		total += st.Size()
 	}
@@ -152,7 +232,7 @@ func ingestBody(e *env, files []string, dictionary, note string) (io.ReadCloser,
 	if dictionary != "" {
 		b, err := os.ReadFile(dictionary)
 		if err != nil {
-			return nil, "", fault.Kinded("cli.ingest", fault.Invalid, err, "Cannot read the dictionary %s: %v.", dictionary, err)
+			return nil, "", unreadable(dictionary, err)
 		}
 		dict = b
 	}

@@ -12,9 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"tresor/app/audit"
 	"tresor/app/fault"
-	"tresor/app/release"
 	"tresor/embed/demo"
 )
 
@@ -275,23 +273,14 @@ func (r *demoRun) takeOut(ctx context.Context) error {
 
 // verify does what an outsider would: the zip alone, then the log alone.
 func (r *demoRun) verify(ctx context.Context) error {
-	key := readKey(r.e, "")
-	f, err := os.Open(r.zip)
-	if err != nil {
-		return fault.Wrap("cli.demo", err)
-	}
-	defer f.Close()
-	st, err := f.Stat()
-	if err != nil {
-		return fault.Wrap("cli.demo", err)
-	}
-	if _, err := release.Verify(f, st.Size(), key); err != nil {
-		return &exitError{code: ExitTampered, err: fmt.Errorf("the release does not verify: %w", err)}
+	if _, err := verifyZip(r.zip, readKey(r.e, "")); err != nil {
+		return err
 	}
 	r.say("verified the release from outside: hashes, manifest, audit proof")
-	report, err := audit.VerifyDB(ctx, filepath.Join(r.e.data, "tresor.db"), key)
+	var own logSource
+	report, err := own.verify(ctx, r.e)
 	if err != nil {
-		return &exitError{code: ExitTampered, err: fmt.Errorf("the audit log does not verify: %w", err)}
+		return tampered(err)
 	}
 	fmt.Fprintf(r.e.out, "released: %s\nsha256: %s\naudit: verified %d events, root %s\n", r.zip, r.release.SHA256, report.Events, report.Root)
 	return nil

@@ -17,7 +17,10 @@ type personView struct {
 	Handle   string     `json:"handle"`
 	Name     string     `json:"name"`
 	Roles    []string   `json:"roles"`
+	Email    string     `json:"email,omitempty"`
 	Disabled bool       `json:"disabled"`
+	Password bool       `json:"password"`
+	TOTP     bool       `json:"totp"`
 	LastSeen *time.Time `json:"last_seen"`
 }
 
@@ -26,9 +29,11 @@ type linkView struct {
 	ExpiresAt time.Time `json:"expires_at"`
 }
 
+var siteRoles = words("operator", "steward", "checker", "auditor")
+
 func newPerson(e *env) *cobra.Command {
 	return group("person", "People: accounts, roles and one-time links", "",
-		personList(e), personCreate(e), personLink(e), personRoles(e), personDisable(e))
+		personList(e), personShow(e), personCreate(e), personChange(e), personLink(e), personRoles(e), personDisable(e), personSessions(e))
 }
 
 func people(c *cobra.Command, e *env) ([]personView, error) {
@@ -57,13 +62,9 @@ func personList(e *env) *cobra.Command {
 			return show(c.Context(), e, http.MethodGet, "/people", nil, func(w io.Writer, p page[personView]) {
 				var rows [][]string
 				for _, x := range p.Items {
-					state := "active"
-					if x.Disabled {
-						state = "disabled"
-					}
-					rows = append(rows, []string{x.Handle, x.Name, strings.Join(x.Roles, " "), state, when(x.LastSeen)})
+					rows = append(rows, []string{x.Handle, x.Name, strings.Join(x.Roles, " "), yes(x.Disabled, "disabled", "active"), yes(x.TOTP, "yes", "no"), when(x.LastSeen)})
 				}
-				table(w, "person|name|roles|state|last seen", rows)
+				table(w, "person|name|roles|state|second factor|last seen", rows)
 			})
 		}}
 }
@@ -88,6 +89,7 @@ func personCreate(e *env) *cobra.Command {
 	f.StringVar(&name, "name", "", "full name")
 	f.StringVar(&email, "email", "", "address for notices")
 	f.StringSliceVar(&roles, "role", nil, "site role: operator, steward, checker, auditor (repeatable)")
+	flagCompletes(e, c, "role", siteRoles)
 	required(c, "name")
 	return c
 }
@@ -106,18 +108,22 @@ func printLink(c *cobra.Command, e *env, p personView) error {
 }
 
 func personLink(e *env) *cobra.Command {
-	return &cobra.Command{Use: "link PERSON", Short: "Issue a new one-time link (first sign-in, or a lost password)", Args: cobra.ExactArgs(1),
+	return completes(e, &cobra.Command{Use: "link PERSON", Short: "Issue a new one-time link (first sign-in, or a lost password)", Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			id, err := personID(c, e, args[0])
 			if err != nil {
 				return err
 			}
-			return printLink(c, e, personView{ID: id, Handle: args[0]})
-		}}
+			var p personView
+			if err := e.client.do(c.Context(), http.MethodGet, "/people/"+esc(id), nil, &p); err != nil {
+				return err
+			}
+			return printLink(c, e, p)
+		}}, somePeople)
 }
 
 func personRoles(e *env) *cobra.Command {
-	return &cobra.Command{Use: "roles PERSON [ROLE…]", Short: "Set a person's site roles (none: take all away)", Args: cobra.MinimumNArgs(1),
+	return completes(e, &cobra.Command{Use: "roles PERSON [ROLE…]", Short: "Set a person's site roles (none: take all away)", Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			id, err := personID(c, e, args[0])
 			if err != nil {
@@ -125,11 +131,19 @@ func personRoles(e *env) *cobra.Command {
 			}
 			roles := append([]string{}, args[1:]...)
 			return show(c.Context(), e, http.MethodPatch, "/people/"+esc(id), map[string]any{"roles": roles}, printPerson)
-		}}
+		}}, somePeople, siteRoles, siteRoles, siteRoles, siteRoles)
+}
+
+func yes(ok bool, then, otherwise string) string {
+	if ok {
+		return then
+	}
+	return otherwise
 }
 
 func printPerson(w io.Writer, p personView) {
-	facts(w, "person", p.Handle, "name", p.Name, "id", p.ID, "roles", strings.Join(p.Roles, " "), "disabled", fmt.Sprint(p.Disabled))
+	facts(w, "person", p.Handle, "name", p.Name, "id", p.ID, "roles", strings.Join(p.Roles, " "), "email", p.Email,
+		"password", yes(p.Password, "set", "not set yet"), "second factor", yes(p.TOTP, "confirmed", "not set yet"), "state", yes(p.Disabled, "disabled", "active"), "last seen", when(p.LastSeen))
 }
 
 func personDisable(e *env) *cobra.Command {
@@ -143,5 +157,73 @@ func personDisable(e *env) *cobra.Command {
 			return show(c.Context(), e, http.MethodPatch, "/people/"+esc(id), map[string]any{"disabled": !undo}, printPerson)
 		}}
 	c.Flags().BoolVar(&undo, "undo", false, "let the person sign in again")
-	return c
+	return completes(e, c, somePeople)
+}
+
+func personShow(e *env) *cobra.Command {
+	return completes(e, &cobra.Command{Use: "show PERSON", Short: "Show one person", Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			id, err := personID(c, e, args[0])
+			if err != nil {
+				return err
+			}
+			return show(c.Context(), e, http.MethodGet, "/people/"+esc(id), nil, printPerson)
+		}}, somePeople)
+}
+
+func personChange(e *env) *cobra.Command {
+	var name, email string
+	c := &cobra.Command{Use: "change PERSON", Short: "Change a person's name or address", Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			id, err := personID(c, e, args[0])
+			if err != nil {
+				return err
+			}
+			body := map[string]string{}
+			for k, v := range map[string]string{"name": name, "email": email} {
+				if c.Flags().Changed(k) {
+					body[k] = v
+				}
+			}
+			return show(c.Context(), e, http.MethodPatch, "/people/"+esc(id), body, printPerson)
+		}}
+	c.Flags().StringVar(&name, "name", "", "full name")
+	c.Flags().StringVar(&email, "email", "", "address for notices")
+	c.MarkFlagsOneRequired("name", "email")
+	return completes(e, c, somePeople)
+}
+
+func personSessions(e *env) *cobra.Command {
+	var end bool
+	c := &cobra.Command{Use: "sessions PERSON", Short: "List where a person is signed in, or --end it all", Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			id, err := personID(c, e, args[0])
+			if err != nil {
+				return err
+			}
+			path := "/people/" + esc(id) + "/sessions"
+			if end {
+				if err := e.client.do(c.Context(), http.MethodDelete, path, nil, nil); err != nil {
+					return err
+				}
+			}
+			return show(c.Context(), e, http.MethodGet, path, nil, printSessions)
+		}}
+	c.Flags().BoolVar(&end, "end", false, "sign the person out everywhere")
+	return completes(e, c, somePeople)
+}
+
+func printSessions(w io.Writer, p page[struct {
+	ID        string    `json:"id"`
+	Kind      string    `json:"kind"`
+	Address   string    `json:"address"`
+	CreatedAt time.Time `json:"created_at"`
+	SeenAt    time.Time `json:"seen_at"`
+	ExpiresAt time.Time `json:"expires_at"`
+}]) {
+	var rows [][]string
+	for _, s := range p.Items {
+		rows = append(rows, []string{s.ID, s.Kind, s.Address, when(&s.CreatedAt), when(&s.SeenAt), when(&s.ExpiresAt)})
+	}
+	table(w, "session|signed in by|address|since|last seen|ends", rows)
 }

@@ -9,12 +9,25 @@ import (
 	"golang.org/x/term"
 )
 
-// newBar returns a progress bar on the error stream, or a sink where no person
-// watches (no terminal, or --json). total is in bytes; -1 when unknown.
-func newBar(e *env, total int64, what string) io.Writer {
+// watched reports whether a person sees the error stream: a terminal, and no --json.
+func (e *env) watched() bool {
 	f, ok := e.err.(*os.File)
-	if e.json || !ok || !term.IsTerminal(int(f.Fd())) {
+	return ok && !e.json && term.IsTerminal(int(f.Fd()))
+}
+
+// newBar returns a progress bar on the error stream, or a sink where no person
+// watches. total is in bytes; -1 when unknown.
+func newBar(e *env, total int64, what string) io.Writer {
+	if !e.watched() {
 		return io.Discard
+	}
+	return newMeter(e, total, what)
+}
+
+// newMeter draws at once, whoever watches.
+func newMeter(e *env, total int64, what string) *progressbar.ProgressBar {
+	if total <= 0 {
+		total = -1
 	}
 	return progressbar.NewOptions64(total,
 		progressbar.OptionSetDescription(what),

@@ -22,20 +22,29 @@ type projectView struct {
 	Approval  string     `json:"approval"`
 	Threshold int        `json:"threshold"`
 	Reviewers int        `json:"reviewers"`
-	Members   []struct {
+	Ended     bool       `json:"ended"`
+	Reason    string     `json:"reason"`
+	Waiver    *struct {
+		Reason  string    `json:"reason"`
+		Until   time.Time `json:"until"`
+		Expired bool      `json:"expired"`
+	} `json:"waiver"`
+	Members []struct {
 		Handle string `json:"handle"`
 		Name   string `json:"name"`
 		Role   string `json:"role"`
 	} `json:"members"`
 	Datasets []struct {
-		Slug string `json:"slug"`
-		Name string `json:"name"`
+		Slug    string `json:"slug"`
+		Name    string `json:"name"`
+		Version int    `json:"version"`
 	} `json:"datasets"`
 }
 
 func newProject(e *env) *cobra.Command {
 	return group("project", "Projects: who may work on what, for which purpose, until when", "",
-		projectList(e), projectShow(e), projectCreate(e), projectMember(e), projectGrant(e), projectClose(e))
+		projectList(e), projectShow(e), projectCreate(e), projectChange(e), projectMember(e), projectGrant(e),
+		projectState(e, "close", "closed", "Close a project: no new work is accepted"), projectState(e, "reopen", "open", "Open a closed project again"))
 }
 
 func projectList(e *env) *cobra.Command {
@@ -52,15 +61,25 @@ func projectList(e *env) *cobra.Command {
 }
 
 func projectShow(e *env) *cobra.Command {
-	return &cobra.Command{Use: "show PROJECT", Short: "Show one project with members and datasets", Args: cobra.ExactArgs(1),
+	return completes(e, &cobra.Command{Use: "show PROJECT", Short: "Show one project with members and datasets", Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			return show(c.Context(), e, http.MethodGet, "/projects/"+esc(args[0]), nil, printProject)
-		}}
+		}}, someProjects)
 }
 
 func printProject(w io.Writer, p projectView) {
-	facts(w, "project", p.Slug, "name", p.Name, "id", p.ID, "state", p.State, "purpose", p.Purpose, "ends", when(p.EndsAt),
-		"job approval", p.Approval, "smallest count released", strconv.Itoa(p.Threshold), "reviewers", strconv.Itoa(p.Reviewers))
+	ends, waiver := when(p.EndsAt), ""
+	if p.Ended {
+		ends += " (over: no new work)"
+	}
+	if p.Waiver != nil {
+		waiver = fmt.Sprintf("one reviewer until %s: %s", when(&p.Waiver.Until), p.Waiver.Reason)
+		if p.Waiver.Expired {
+			waiver += " (expired: two again)"
+		}
+	}
+	facts(w, "project", p.Slug, "name", p.Name, "id", p.ID, "state", p.State, "purpose", p.Purpose, "ends", ends, "job approval", p.Approval,
+		"smallest count released", strconv.Itoa(p.Threshold), "reviewers", strconv.Itoa(p.Reviewers), "waiver", waiver, "reason", p.Reason)
 	fmt.Fprintln(w, "\nmembers")
 	var rows [][]string
 	for _, m := range p.Members {
@@ -70,42 +89,9 @@ func printProject(w io.Writer, p projectView) {
 	fmt.Fprintln(w, "\ndatasets")
 	rows = nil
 	for _, d := range p.Datasets {
-		rows = append(rows, []string{d.Slug, d.Name})
+		rows = append(rows, []string{d.Slug, d.Name, strconv.Itoa(d.Version)})
 	}
-	table(w, "dataset|name", rows)
-}
-
-func projectCreate(e *env) *cobra.Command {
-	var slug, name, purpose, ends, approval string
-	var threshold int
-	c := &cobra.Command{Use: "create", Short: "Create a project", Args: cobra.NoArgs,
-		Example: `  tresor project create --slug aurora --name "Aurora" --purpose "Effect of cost sharing on visits" --ends 2027-12-31`,
-		RunE: func(c *cobra.Command, _ []string) error {
-			body := map[string]any{"slug": slug, "name": name, "purpose": purpose}
-			if approval != "" {
-				body["approval"] = approval
-			}
-			if threshold > 0 {
-				body["threshold"] = threshold
-			}
-			if ends != "" {
-				t, err := time.ParseInLocation("2006-01-02", ends, time.Local)
-				if err != nil {
-					return fault.New("cli.project", fault.Invalid, "%q is not a date. Write it as 2027-12-31.", ends)
-				}
-				body["ends_at"] = t.AddDate(0, 0, 1) // the whole last day counts
-			}
-			return show(c.Context(), e, http.MethodPost, "/projects", body, printProject)
-		}}
-	f := c.Flags()
-	f.StringVar(&slug, "slug", "", "short name for addresses, lower case")
-	f.StringVar(&name, "name", "", "name for people")
-	f.StringVar(&purpose, "purpose", "", "what the data may be used for")
-	f.StringVar(&ends, "ends", "", "last day of the project, as 2027-12-31")
-	f.StringVar(&approval, "approval", "", "job approval: every, image (default) or off")
-	f.IntVar(&threshold, "threshold", 0, "smallest count that may be released (default 10)")
-	required(c, "slug", "name", "purpose")
-	return c
+	table(w, "dataset|name|latest version", rows)
 }
 
 func required(c *cobra.Command, names ...string) {
@@ -117,6 +103,7 @@ func required(c *cobra.Command, names ...string) {
 func projectMember(e *env) *cobra.Command {
 	var drop bool
 	c := &cobra.Command{Use: "member PROJECT PERSON [researcher|lead]", Short: "Add a person to a project, change the role, or --drop them", Args: cobra.RangeArgs(2, 3),
+		Example: "  tresor project member aurora rosa researcher\n  tresor project member aurora rosa --drop",
 		RunE: func(c *cobra.Command, args []string) error {
 			id, err := personID(c, e, args[1])
 			if err != nil {
@@ -124,37 +111,39 @@ func projectMember(e *env) *cobra.Command {
 			}
 			path := "/projects/" + esc(args[0]) + "/members/" + esc(id)
 			if drop {
-				return e.client.do(c.Context(), http.MethodDelete, path, nil, nil)
+				return show(c.Context(), e, http.MethodDelete, path, nil, printProject)
 			}
 			if len(args) < 3 {
-				return fault.New("cli.project", fault.Invalid, "Say which role: researcher or lead.")
+				return fault.WithNext(fault.New("cli.project", fault.Invalid, "The role is missing."), "Add researcher or lead, or --drop.")
 			}
 			return show(c.Context(), e, http.MethodPut, path, map[string]string{"role": args[2]}, printProject)
 		}}
 	c.Flags().BoolVar(&drop, "drop", false, "remove the person from the project")
-	return c
+	return completes(e, c, someProjects, somePeople, words("researcher", "lead"))
 }
 
 func projectGrant(e *env) *cobra.Command {
 	var revoke bool
 	c := &cobra.Command{Use: "grant PROJECT DATASET", Short: "Let a project use a dataset (or --revoke it)", Args: cobra.ExactArgs(2),
+		Example: "  tresor project grant aurora randhie --as stefan",
 		RunE: func(c *cobra.Command, args []string) error {
 			path := "/projects/" + esc(args[0]) + "/datasets/" + esc(args[1])
 			if revoke {
-				return e.client.do(c.Context(), http.MethodDelete, path, nil, nil)
+				return show(c.Context(), e, http.MethodDelete, path, nil, printProject)
 			}
 			return show(c.Context(), e, http.MethodPut, path, map[string]any{}, printProject)
 		}}
 	c.Flags().BoolVar(&revoke, "revoke", false, "take the dataset away from the project")
-	return c
+	return completes(e, c, someProjects, someDatasets)
 }
 
-func projectClose(e *env) *cobra.Command {
+func projectState(e *env, verb, state, short string) *cobra.Command {
 	var reason string
-	c := &cobra.Command{Use: "close PROJECT", Short: "Close a project: no new work is accepted", Args: cobra.ExactArgs(1),
+	c := &cobra.Command{Use: verb + " PROJECT", Short: short, Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			return show(c.Context(), e, http.MethodPatch, "/projects/"+esc(args[0]), map[string]any{"state": "closed", "reason": reason}, printProject)
+			return show(c.Context(), e, http.MethodPatch, "/projects/"+esc(args[0]), map[string]any{"state": state, "reason": reason}, printProject)
 		}}
-	c.Flags().StringVar(&reason, "reason", "", "why the project ends")
-	return c
+	c.Flags().StringVar(&reason, "reason", "", "why (recorded)")
+	required(c, "reason")
+	return completes(e, c, someProjects)
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -20,12 +21,16 @@ import (
 type releaseView struct {
 	ID      string    `json:"id"`
 	Request string    `json:"request"`
+	Project string    `json:"project_name"`
 	Title   string    `json:"title"`
 	SHA256  string    `json:"sha256"`
 	Size    int64     `json:"size"`
 	MadeAt  time.Time `json:"made_at"`
-	Opened  int       `json:"opened"`
-	Files   []struct {
+	MadeBy  struct {
+		Handle string `json:"handle"`
+	} `json:"made_by"`
+	Opened int `json:"opened"`
+	Files  []struct {
 		Path   string `json:"path"`
 		SHA256 string `json:"sha256"`
 		Size   int64  `json:"size"`
@@ -38,27 +43,32 @@ func newRelease(e *env) *cobra.Command {
 }
 
 func releaseList(e *env) *cobra.Command {
-	return &cobra.Command{Use: "list", Short: "List the releases", Args: cobra.NoArgs,
+	var project string
+	var p paging
+	c := &cobra.Command{Use: "list", Short: "List the releases, newest first", Args: cobra.NoArgs,
+		Example: `  tresor release list --as rosa --project aurora`,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return show(c.Context(), e, http.MethodGet, "/releases", nil, func(w io.Writer, p page[releaseView]) {
-				var rows [][]string
-				for _, r := range p.Items {
-					rows = append(rows, []string{r.ID, r.Title, size(r.Size), r.SHA256, when(&r.MadeAt)})
-				}
-				table(w, "release|title|size|sha256|made", rows)
-			})
+			return list(c.Context(), e, &p, "/releases", []string{"project", project}, "release|project|title|size|sha256|made|by",
+				func(r releaseView) []string {
+					return []string{r.ID, r.Project, r.Title, size(r.Size), r.SHA256, when(&r.MadeAt), r.MadeBy.Handle}
+				})
 		}}
+	p.flags(c)
+	c.Flags().StringVar(&project, "project", "", "only this project")
+	flagCompletes(e, c, "project", someProjects)
+	return c
 }
 
 func releaseShow(e *env) *cobra.Command {
-	return &cobra.Command{Use: "show RELEASE", Short: "Show a release with the hashes of its files", Args: cobra.ExactArgs(1),
+	return completes(e, &cobra.Command{Use: "show RELEASE", Short: "Show a release with the hashes of its files", Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			return show(c.Context(), e, http.MethodGet, "/releases/"+esc(args[0]), nil, printRelease)
-		}}
+		}}, someReleases)
 }
 
 func printRelease(w io.Writer, r releaseView) {
-	facts(w, "release", r.ID, "title", r.Title, "sha256", r.SHA256, "size", size(r.Size), "made", when(&r.MadeAt))
+	facts(w, "release", r.ID, "title", r.Title, "project", r.Project, "request", r.Request, "sha256", r.SHA256, "size", size(r.Size),
+		"made", when(&r.MadeAt), "by", r.MadeBy.Handle, "opened", strconv.Itoa(r.Opened)+" times")
 	var rows [][]string
 	for _, f := range r.Files {
 		rows = append(rows, []string{f.Path, size(f.Size), f.SHA256})
@@ -67,15 +77,16 @@ func printRelease(w io.Writer, r releaseView) {
 }
 
 func releaseMake(e *env) *cobra.Command {
-	return &cobra.Command{Use: "make REQUEST", Short: "Make the release of an approved request", Args: cobra.ExactArgs(1),
+	return completes(e, &cobra.Command{Use: "make REQUEST", Short: "Make the release of an approved request", Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			return show(c.Context(), e, http.MethodPost, "/airlock/"+esc(args[0])+"/release", map[string]any{}, printRelease)
-		}}
+		}}, someRequests)
 }
 
 func releaseDownload(e *env) *cobra.Command {
 	var to string
 	c := &cobra.Command{Use: "download RELEASE", Short: "Download a release and check its hash", Args: cobra.ExactArgs(1),
+		Example: `  tresor release download RELEASE --as rosa --to visits.zip`,
 		RunE: func(c *cobra.Command, args []string) error {
 			var r releaseView
 			if err := e.client.do(c.Context(), http.MethodGet, "/releases/"+esc(args[0]), nil, &r); err != nil {
@@ -95,7 +106,7 @@ func releaseDownload(e *env) *cobra.Command {
 			return nil
 		}}
 	c.Flags().StringVar(&to, "to", "", "file to write (default release-<id>.zip)")
-	return c
+	return completes(e, c, someReleases)
 }
 
 // download writes the release beside its final name, compares the hash with the
@@ -108,7 +119,7 @@ func download(ctx context.Context, e *env, cl *client, r releaseView, path strin
 	defer resp.Body.Close()
 	tmp, err := os.CreateTemp(filepath.Dir(path), ".release-*")
 	if err != nil {
-		return fault.Kinded("cli.download", fault.Invalid, err, "Cannot write in %s: %v.", filepath.Dir(path), err)
+		return fault.Kinded("cli.download", fault.Invalid, err, "Cannot write in %s: %s.", filepath.Dir(path), reason(err))
 	}
 	defer os.Remove(tmp.Name())
 	h := sha256.New()
@@ -117,38 +128,57 @@ func download(ctx context.Context, e *env, cl *client, r releaseView, path strin
 		err = cerr
 	}
 	if err != nil {
-		return fault.Kinded("cli.download", fault.Unavailable, err, "The download broke off. Nothing was kept; run the command again.")
+		return fault.WithNext(fault.Kinded("cli.download", fault.Unavailable, err, "The download broke off; nothing was kept."), "Run the command again.")
 	}
 	if got := hex.EncodeToString(h.Sum(nil)); got != r.SHA256 {
 		return &exitError{code: ExitTampered, err: fmt.Errorf("the downloaded bytes have sha256 %s, the release has %s: nothing was kept", got, r.SHA256)}
 	}
-	return os.Rename(tmp.Name(), path)
+	if err := os.Rename(tmp.Name(), path); err != nil {
+		return fault.Kinded("cli.download", fault.Invalid, err, "Cannot write %s: %s.", path, reason(err))
+	}
+	return nil
 }
 
 func releaseVerify(e *env) *cobra.Command {
 	var key string
 	c := &cobra.Command{Use: "verify ZIP", Short: "Verify a release outside, without the server: hashes, manifest, audit proof", Args: cobra.ExactArgs(1),
-		Long: "With --key (from `tresor audit key`) the signature of the audit proof is checked too; without it only the hashes and the proof's arithmetic.",
-		RunE: func(c *cobra.Command, args []string) error {
-			f, err := os.Open(args[0])
+		Long: `Checks every file against the manifest, the manifest against what the reviewers
+approved, and that approval against the signed audit log. It needs the zip and the
+verifier key (from ` + "`tresor audit key`" + `), no server and no data folder. Without a key
+only the signature is left unchecked, and the answer says so.`,
+		Example: `  tresor release verify release.zip --key audit.pub`,
+		RunE: func(_ *cobra.Command, args []string) error {
+			report, err := verifyZip(args[0], readKey(e, key))
 			if err != nil {
-				return fault.Kinded("cli.release", fault.Invalid, err, "Cannot read the release: %v.", err)
-			}
-			defer f.Close()
-			st, err := f.Stat()
-			if err != nil {
-				return fault.Wrap("cli.release", err)
-			}
-			report, err := release.Verify(f, st.Size(), key)
-			if err != nil {
-				return &exitError{code: ExitTampered, err: fmt.Errorf("%s does not verify: %w", args[0], err)}
+				return err
 			}
 			if e.json {
 				return printJSON(e.out, report)
 			}
 			fmt.Fprintf(e.out, "verified: %s\n", args[0])
+			facts(e.out, "release", report.Release, "title", report.Title, "approved", when(&report.Approved), "sha256", report.SHA256,
+				"audit event", strconv.FormatInt(report.Seq, 10), "signature", yes(report.Signed, "good", "NOT CHECKED: give --key"))
 			return nil
 		}}
-	c.Flags().StringVar(&key, "key", "", "verifier key of the appliance's audit log")
+	c.Flags().StringVar(&key, "key", "", "verifier key, or a file that holds it (default: the one of the data folder, if there is one)")
 	return c
+}
+
+// verifyZip reports a zip that cannot be read apart from one that is not sound.
+func verifyZip(path, key string) (release.Report, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return release.Report{}, unreadable(path, err)
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return release.Report{}, unreadable(path, err)
+	}
+	report, err := release.Verify(f, st.Size(), key)
+	if err != nil {
+		return report, &exitError{code: ExitTampered, err: fmt.Errorf("%s does not verify: %s", path, text(err)),
+			next: "Do not use the files. Download the release again, and compare its sha256 with `tresor release show`."}
+	}
+	return report, nil
 }
