@@ -6,6 +6,7 @@ import (
 
 	"tresor/app/api"
 	"tresor/embed/docs"
+	"tresor/embed/ui"
 )
 
 func (a *App) apiDeps() api.Deps {
@@ -23,5 +24,6 @@ func (a *App) apiDeps() api.Deps {
 func pages() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/docs/", docs.Handler())
+	mux.Handle("/", ui.Handler())
 	return mux
 }
