@@ -280,6 +280,17 @@ func givers(t *testing.T, dir string) []string {
 
 // chains lists the calls x.Field.Method( of a file as "Field.Method".
 func chains(t *testing.T, path string) []string {
+	return selectors(t, path, func(x ast.Expr) string {
+		if inner, ok := x.(*ast.SelectorExpr); ok {
+			return inner.Sel.Name
+		}
+		return ""
+	})
+}
+
+// selectors lists the selectors of a file as "left.Name", where left names what
+// stands before the dot, or "" to leave it out.
+func selectors(t *testing.T, path string, left func(ast.Expr) string) []string {
 	t.Helper()
 	f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
 	if err != nil {
@@ -288,8 +299,8 @@ func chains(t *testing.T, path string) []string {
 	var out []string
 	ast.Inspect(f, func(n ast.Node) bool {
 		if sel, ok := n.(*ast.SelectorExpr); ok {
-			if inner, ok := sel.X.(*ast.SelectorExpr); ok {
-				out = append(out, inner.Sel.Name+"."+sel.Sel.Name)
+			if name := left(sel.X); name != "" {
+				out = append(out, name+"."+sel.Sel.Name)
 			}
 		}
 		return true
@@ -354,21 +365,12 @@ func exactOwner(name string, owners []string) bool {
 }
 
 func callsIn(t *testing.T, path string) []string {
-	t.Helper()
-	f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out []string
-	ast.Inspect(f, func(n ast.Node) bool {
-		if sel, ok := n.(*ast.SelectorExpr); ok {
-			if id, ok := sel.X.(*ast.Ident); ok {
-				out = append(out, id.Name+"."+sel.Sel.Name)
-			}
+	return selectors(t, path, func(x ast.Expr) string {
+		if id, ok := x.(*ast.Ident); ok {
+			return id.Name
 		}
-		return true
+		return ""
 	})
-	return out
 }
 
 // tableOwner finds which package owns a table: the migration file that makes it
