@@ -441,4 +441,3 @@ func TestSeveralHubsAtOnceAndOneThatIsDown(t *testing.T) {
 	n.Disconnect(n.Hub)
 	Until(t, "the hub sees the node gone", func() bool { return !hubs[2].IsOnline(n.ID) })
 }
-

@@ -43,9 +43,9 @@ func ParseCode(typed string) (wire.Secret, error) {
 	if len(typed) > 100 {
 		return s, wire.Refuse(wire.CodeMalformed, "a code has 16 characters: check what was pasted")
 	}
-	t := strings.NewReplacer("-", "", " ", "", "\t", "", "\n", "", "O", "0", "I", "1", "L", "1").Replace(strings.ToUpper(typed))
+	t := strings.NewReplacer("-", "", " ", "", "\t", "", "\n", "", "\r", "", "O", "0", "I", "1", "L", "1").Replace(strings.ToUpper(typed))
 	b, err := codeText.DecodeString(t)
-	if err != nil || len(b) != len(s) {
+	if err != nil || len(t) != 16 || len(b) != len(s) {
 		return s, wire.Refuse(wire.CodeMalformed, "a code has 16 letters and digits like 7K3M-…: type it as it is shown")
 	}
 	copy(s[:], b)

@@ -1,0 +1,452 @@
+package fedtest
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"tresor/fed/hub"
+	"tresor/fed/link"
+	"tresor/fed/node"
+	"tresor/fed/trust"
+	"tresor/fed/wire"
+)
+
+func ok(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "ok") }
+
+// enrolled is a hub and a node that is pinned there and not connected.
+func enrolled(t testing.TB, limits link.Limits) (*Hub, *Node) {
+	t.Helper()
+	NoLeaks(t)
+	h, n := StartHub(t, limits), NewNode(t, limits)
+	h.Enrol(t, n, "North")
+	return h, n
+}
+
+func TestEveryRefusalOfAHandshake(t *testing.T) {
+	cases := []struct {
+		name  string
+		spoil func(t *testing.T, h *Hub, n *Node)
+		code  wire.Code
+	}{
+		{"node's clock is ahead", func(t *testing.T, h *Hub, n *Node) { n.Clock.Skew(6 * time.Minute) }, wire.CodeTime},
+		{"hub's clock is behind", func(t *testing.T, h *Hub, n *Node) { h.Clock.Skew(-6 * time.Minute) }, wire.CodeTime},
+		{"node's key was never enrolled", func(t *testing.T, h *Hub, n *Node) { n.Key = NewKey(t) }, wire.CodeUnknown},
+		{"node was revoked", func(t *testing.T, h *Hub, n *Node) { h.Book.Revoke(context.Background(), n.ID, "left") }, wire.CodeRevoked},
+		{"node's key was revoked", func(t *testing.T, h *Hub, n *Node) { h.Book.RevokeKey(context.Background(), n.ID, n.ID) }, wire.CodeRevoked},
+		{"hub has another key", func(t *testing.T, h *Hub, n *Node) { h.Key = NewKey(t) }, wire.CodeUnknown},
+		{"hello was recorded and is played again", func(t *testing.T, h *Hub, n *Node) {
+			var kept atomic.Pointer[[]byte]
+			h.Relay.Change(func(m Message) [][]byte {
+				if m.ToHub && m.N == 0 && !kept.CompareAndSwap(nil, &m.Data) {
+					return [][]byte{*kept.Load()}
+				}
+				return [][]byte{m.Data}
+			})
+			connect(t, n)
+			h.Online(t, n.ID)
+			n.Disconnect(n.Hub)
+		}, wire.CodeNonce},
+		{"welcome was recorded and is played again", func(t *testing.T, h *Hub, n *Node) {
+			var kept atomic.Pointer[[]byte]
+			h.Relay.Change(func(m Message) [][]byte {
+				if !m.ToHub && m.N == 1 && m.Text && !kept.CompareAndSwap(nil, &m.Data) {
+					return [][]byte{*kept.Load()}
+				}
+				return [][]byte{m.Data}
+			})
+			connect(t, n)
+			h.Online(t, n.ID)
+			n.Disconnect(n.Hub)
+		}, wire.CodeNonce},
+		{"hello names another host", func(t *testing.T, h *Hub, n *Node) { changeFirst(h, h.Relay.Host(), "evil.test") }, wire.CodeHost},
+		{"hello was changed", func(t *testing.T, h *Hub, n *Node) { changeFirst(h, `"time":1`, `"time":2`) }, wire.CodeTime},
+		{"hello has a field more", func(t *testing.T, h *Hub, n *Node) { changeFirst(h, `{`, `{"x":1,`) }, wire.CodeMalformed},
+		{"hello is not JSON", func(t *testing.T, h *Hub, n *Node) { changeFirst(h, `{`, `[`) }, wire.CodeMalformed},
+	}
+	for _, tc := range cases {
+		t.Run(tc.name, func(t *testing.T) {
+			h, n := enrolled(t, link.Limits{})
+			tc.spoil(t, h, n)
+			connect(t, n)
+			var last node.Health
+			Until(t, "the refusal is in the health", func() bool {
+				last = n.Health()[0]
+				return last.Code != ""
+			})
+			if last.Code != tc.code || h.IsOnline(n.ID) && tc.code != wire.CodeNonce {
+				t.Errorf("health %+v, want code %s", last, tc.code)
+			}
+		})
+	}
+}
+
+func connect(t *testing.T, n *Node) {
+	t.Helper()
+	if err := n.Connect(n.Hub, node.Door{Routes: http.HandlerFunc(ok), Execute: (&tally{}).execute}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// changeFirst changes the text of what nodes say first.
+func changeFirst(h *Hub, old, new string) {
+	h.Relay.Change(func(m Message) [][]byte {
+		if m.ToHub && m.N == 0 {
+			return [][]byte{bytes.Replace(m.Data, []byte(old), []byte(new), 1)}
+		}
+		return [][]byte{m.Data}
+	})
+}
+
+func TestRefusalsOfAnEnrolmentOnTheWire(t *testing.T) {
+	NoLeaks(t)
+	h, n := StartHub(t, link.Limits{}), NewNode(t, link.Limits{})
+	ctx := ctx5(t)
+	made, err := n.Book.NewCode(ctx, h.Relay.URL(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = n.Enrol(ctx, made, "North")
+	wantCode(t, err, wire.CodeNoCode) // the hub's operator has not typed it yet
+	if _, err := h.Book.TypeCode(ctx, made.Text(), "", ""); err != nil {
+		t.Fatal(err)
+	}
+	// Somebody between who answers with a key of their own does not know the code.
+	mallory := NewKey(t)
+	h.Relay.Change(func(m Message) [][]byte {
+		if c, err := wire.DecodeChallenge(m.Data); err == nil {
+			c.Hub = wire.KeyOf(mallory)
+			return [][]byte{c.Encode()}
+		}
+		return [][]byte{m.Data}
+	})
+	_, err = n.Enrol(ctx, made, "North")
+	wantCode(t, err, wire.CodeSignature)
+	h.Relay.Change(nil)
+	if _, err = n.Enrol(ctx, made, strings.Repeat("n", 1<<20)); err == nil {
+		t.Error("a name of 1 MB was sent")
+	}
+	if _, err = n.Enrol(ctx, made, "North"); err != nil {
+		t.Fatal(err)
+	}
+	thief := NewNode(t, link.Limits{})
+	_, err = thief.Enrol(ctx, trust.Code{Secret: made.Secret, URL: h.Relay.URL()}, "Thief")
+	wantCode(t, err, wire.CodeCodeUsed)
+}
+
+func TestARevokedKeyLosesItsLink(t *testing.T) {
+	h, n := enrolled(t, link.Limits{})
+	connect(t, n)
+	h.Online(t, n.ID)
+	if err := h.Book.Revoke(context.Background(), n.ID, "left"); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err := get(h, n.ID, "/")
+	wantCode(t, err, wire.CodeRevoked)
+	Until(t, "the link is gone", func() bool { return !h.IsOnline(n.ID) })
+}
+
+func TestAHubThatWasRevokedAtTheNodeReachesNothing(t *testing.T) {
+	h, n := enrolled(t, link.Limits{})
+	connect(t, n)
+	h.Online(t, n.ID)
+	if err := n.Book.Revoke(context.Background(), n.Hub, "compromised"); err != nil {
+		t.Fatal(err)
+	}
+	if code, body, err := get(h, n.ID, "/"); err == nil && (code != 403 || body == "ok") {
+		t.Errorf("got %d %q", code, body)
+	}
+	Until(t, "the node has stopped to try", func() bool { return n.Health()[0].State == node.Revoked })
+}
+
+func TestRotationOfBothKeysOverTheLink(t *testing.T) {
+	h, n := enrolled(t, link.Limits{})
+	newNode, newHub := NewKey(t), NewKey(t)
+	n.Next.Store(wire.NewSuccession(n.Key, newNode, time.Now().Add(time.Hour)))
+	h.Next.Store(wire.NewSuccession(h.Key, newHub, time.Now().Add(time.Hour)))
+	connect(t, n)
+	h.Online(t, n.ID)
+	n.Disconnect(n.Hub)
+	Until(t, "offline", func() bool { return !h.IsOnline(n.ID) })
+	n.Past = append(n.Past, wire.KeyOf(n.Key).ID())
+	n.Key, h.Key = newNode, newHub
+	n.Next.Store(nil)
+	h.Next.Store(nil)
+	connect(t, n)
+	h.Online(t, n.ID)
+	e, err := h.Issue(ctx5(t), n.ID, hub.Order{ID: "rotated", Kind: "k"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Deliver(ctx5(t), e); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestHalfOpenIsNoticedOnBothSides(t *testing.T) {
+	h, n := enrolled(t, Quick())
+	connect(t, n)
+	h.Online(t, n.ID)
+	h.Relay.Stall(true)
+	Until(t, "the hub notices", func() bool { return !h.IsOnline(n.ID) })
+	Until(t, "the node notices", func() bool { return n.Health()[0].State != node.Online })
+	h.Relay.Stall(false)
+	h.Relay.Cut()
+	h.Online(t, n.ID)
+}
+
+func TestReorderedReplayedAndDroppedFrames(t *testing.T) {
+	var c tally
+	h, n := pair(t, Quick(), node.Door{Execute: c.execute})
+	var hold []byte
+	var mu sync.Mutex
+	faults := map[string]func(Message) [][]byte{
+		"reorder": func(m Message) [][]byte {
+			if m.Text {
+				return [][]byte{m.Data}
+			}
+			if hold == nil && m.N%7 == 3 {
+				hold = m.Data
+				return nil
+			}
+			if hold != nil {
+				out := [][]byte{m.Data, hold}
+				hold = nil
+				return out
+			}
+			return [][]byte{m.Data}
+		},
+		"replay": func(m Message) [][]byte { return [][]byte{m.Data, m.Data} },
+		"drop": func(m Message) [][]byte {
+			if m.N%9 == 5 {
+				return nil
+			}
+			return [][]byte{m.Data}
+		},
+		"garbage": func(m Message) [][]byte {
+			if m.N%5 == 4 {
+				return [][]byte{bytes.Repeat([]byte{0xff}, len(m.Data))}
+			}
+			return [][]byte{m.Data}
+		},
+	}
+	for name, f := range faults {
+		h.Relay.Change(func(m Message) [][]byte { mu.Lock(); defer mu.Unlock(); return f(m) })
+		for i := range 10 {
+			e, err := h.Issue(context.Background(), n.ID, hub.Order{ID: name + "-" + string(rune('a'+i)), Kind: "k"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			short, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+			_, _ = h.Deliver(short, e)
+			cancel()
+			h.Relay.Change(nil)
+			if name == "garbage" || i%3 == 0 {
+				h.Relay.Cut()
+			}
+			if _, err := h.Deliver(ctx5(t), e); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			if c.of(e.ID) != 1 {
+				t.Errorf("%s: executed %d times", name, c.of(e.ID))
+			}
+			h.Relay.Change(func(m Message) [][]byte { mu.Lock(); defer mu.Unlock(); return f(m) })
+		}
+	}
+}
+
+// evil is a hub with a good key that speaks yamux by hand.
+func evil(t *testing.T, h *Hub, limits link.Limits, attack func(ws *websocket.Conn)) *Node {
+	t.Helper()
+	n := NewNode(t, limits)
+	h.Enrol(t, n, "Victim")
+	var up websocket.Upgrader
+	up.Subprotocols = []string{link.Protocol}
+	var once sync.Once
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ws, err := up.Upgrade(w, r, nil)
+		if err != nil {
+			return
+		}
+		defer ws.Close()
+		ws.WriteMessage(websocket.TextMessage, wire.NewChallenge(wire.KeyOf(h.Key), wire.Nonce{5}, time.Now()).Encode())
+		_, data, err := ws.ReadMessage()
+		if err != nil {
+			return
+		}
+		hello, _ := wire.DecodeHello(data)
+		ws.WriteMessage(websocket.TextMessage, wire.NewWelcome(hello, h.Key, time.Now(), nil).Encode())
+		once.Do(func() { attack(ws) })
+	}))
+	t.Cleanup(srv.Close)
+	h.Relay.target = "ws" + strings.TrimPrefix(srv.URL, "http")
+	connect(t, n)
+	return n
+}
+
+func frame(kind byte, flags uint16, stream, size uint32) []byte {
+	b := []byte{0, kind}
+	b = binary.BigEndian.AppendUint16(b, flags)
+	b = binary.BigEndian.AppendUint32(b, stream)
+	return binary.BigEndian.AppendUint32(b, size)
+}
+
+func TestAHostileHub(t *testing.T) {
+	send := func(ws *websocket.Conn, b []byte) bool {
+		ws.SetWriteDeadline(time.Now().Add(time.Second))
+		return ws.WriteMessage(websocket.BinaryMessage, b) == nil
+	}
+	drain := func(ws *websocket.Conn) {
+		ws.SetReadDeadline(time.Now().Add(8 * time.Second))
+		for {
+			if _, _, err := ws.ReadMessage(); err != nil {
+				return
+			}
+		}
+	}
+	cases := []struct {
+		name   string
+		attack func(ws *websocket.Conn)
+		code   wire.Code
+	}{
+		{"10,000 stream opens", func(ws *websocket.Conn) {
+			for i := uint32(1); i < 20000 && send(ws, frame(1, 1, i, 0)); i += 2 {
+			}
+		}, wire.CodeFlood},
+		{"flood of pings", func(ws *websocket.Conn) {
+			for i := uint32(0); i < 10000 && send(ws, frame(2, 1, 0, i)); i++ {
+			}
+		}, wire.CodeFlood},
+		{"flood of empty frames", func(ws *websocket.Conn) {
+			for i := 0; i < 10000 && send(ws, frame(0, 0, 1, 0)); i++ {
+			}
+		}, wire.CodeFlood},
+		{"frame over the window", func(ws *websocket.Conn) { send(ws, frame(0, 1, 1, 1<<30)) }, wire.CodeSize},
+		{"message over the limit", func(ws *websocket.Conn) { send(ws, make([]byte, 1<<20)) }, wire.CodeSize},
+		{"frame of an unknown type", func(ws *websocket.Conn) { send(ws, frame(9, 0, 1, 0)) }, wire.CodeMalformed},
+		{"text on an open link", func(ws *websocket.Conn) { ws.WriteMessage(websocket.TextMessage, []byte("{}")) }, wire.CodeMalformed},
+		{"goes silent", func(ws *websocket.Conn) { time.Sleep(time.Second) }, ""},
+	}
+	for _, tc := range cases {
+		t.Run(tc.name, func(t *testing.T) {
+			NoLeaks(t)
+			h := StartHub(t, Quick())
+			n := evil(t, h, Quick(), func(ws *websocket.Conn) {
+				go drain(ws)
+				tc.attack(ws)
+				time.Sleep(500 * time.Millisecond)
+			})
+			Until(t, "the node cuts the link", func() bool {
+				hl := n.Health()[0]
+				return hl.State == node.Waiting && hl.Error != "" && hl.Code == tc.code || tc.code == "" && hl.Attempts > 1
+			})
+		})
+	}
+}
+
+func TestHalfClosedAndStalledStreamsCostOnlyThemselves(t *testing.T) {
+	big := bytes.Repeat([]byte("x"), 1<<20)
+	mux := http.NewServeMux()
+	mux.HandleFunc("/big", func(w http.ResponseWriter, r *http.Request) {
+		for range 20 {
+			if _, err := w.Write(big); err != nil {
+				return
+			}
+		}
+	})
+	mux.HandleFunc("/", ok)
+	h, n := pair(t, Quick(), node.Door{Routes: mux})
+	c := &http.Client{Transport: h.RoundTripper(n.ID)}
+	var stalled []*http.Response
+	for range 5 {
+		resp, err := c.Get("http://n/big")
+		if err != nil {
+			t.Fatal(err)
+		}
+		stalled = append(stalled, resp) // nobody reads it
+	}
+	for range 50 {
+		if _, body, err := get(h, n.ID, "/"); err != nil || body != "ok" {
+			t.Fatalf("beside stalled streams: %q %v", body, err)
+		}
+	}
+	for _, r := range stalled {
+		time.Sleep(50 * time.Millisecond)
+		r.Body.Close()
+	}
+	if _, _, err := get(h, n.ID, "/"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTenThousandHonestRequestsAndAThousandAtOnce(t *testing.T) {
+	h, n := pair(t, link.Limits{}, node.Door{Routes: http.HandlerFunc(ok)})
+	var wg sync.WaitGroup
+	var bad atomic.Int64
+	total := 10000
+	if testing.Short() {
+		total = 2000
+	}
+	for range 1000 {
+		wg.Go(func() {
+			for range total / 1000 {
+				if _, body, err := get(h, n.ID, "/"); err != nil || body != "ok" {
+					bad.Add(1)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if bad.Load() != 0 {
+		t.Errorf("%d of %d requests failed", bad.Load(), total)
+	}
+}
+
+func TestThroughAnHTTPProxy(t *testing.T) {
+	NoLeaks(t)
+	h := StartHub(t, link.Limits{})
+	var tunnels atomic.Int64
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodConnect {
+			http.Error(w, "CONNECT only", 405)
+			return
+		}
+		out, err := net.Dial("tcp", r.Host)
+		if err != nil {
+			http.Error(w, "no", 502)
+			return
+		}
+		tunnels.Add(1)
+		in, _, _ := w.(http.Hijacker).Hijack()
+		io.WriteString(in, "HTTP/1.1 200 OK\r\n\r\n")
+		go func() { io.Copy(out, in); out.Close() }()
+		io.Copy(in, out)
+		in.Close()
+	}))
+	defer proxy.Close()
+	u, _ := url.Parse(proxy.URL)
+	c, host, err := link.Dial(ctx5(t), link.DialOptions{URL: h.Relay.URL(), Proxy: http.ProxyURL(u)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := c.ReadMessage()
+	if _, cerr := wire.DecodeChallenge(data); err != nil || cerr != nil || host != h.Relay.Host() || tunnels.Load() != 1 {
+		t.Errorf("%v %v %s %d", err, cerr, host, tunnels.Load())
+	}
+	c.Close()
+	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("read after close: %v", err)
+	}
+}
