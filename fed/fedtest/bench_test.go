@@ -1,0 +1,147 @@
+package fedtest
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"tresor/fed/hub"
+	"tresor/fed/link"
+	"tresor/fed/node"
+)
+
+// straight enrols and connects a node without the relay in between.
+func straight(t testing.TB, h *Hub, n *Node, name string, d node.Door) {
+	t.Helper()
+	ctx := context.Background()
+	code, err := h.Book.NewCode(ctx, "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	code.URL = "ws" + strings.TrimPrefix(h.Server.URL, "http")
+	p, err := n.Enrol(ctx, code, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.Hub = p.ID
+	if err := n.Connect(p.ID, d); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// BenchmarkRoundTrip measures one small request over the link and the same one
+// straight, and prints the ratio of the two.
+func BenchmarkRoundTrip(b *testing.B) {
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		io.WriteString(w, `{"id":"0198c0de"}`)
+	})
+	h, n := StartHub(b, link.Limits{}), NewNode(b, link.Limits{})
+	straight(b, h, n, "North", node.Door{Routes: handler})
+	for _, s := range h.Nodes() {
+		h.Online(b, s.Peer.ID)
+		n.ID = s.Peer.ID
+	}
+	web := httptest.NewServer(handler)
+	defer web.Close()
+	body := strings.Repeat("x", 600)
+	one := func(c *http.Client, url string) {
+		resp, err := c.Post(url, "application/json", strings.NewReader(body))
+		if err != nil {
+			b.Fatal(err)
+		}
+		io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
+	}
+	direct := &http.Client{Transport: &http.Transport{}}
+	over := &http.Client{Transport: h.RoundTripper(n.ID)}
+	var times [2]time.Duration
+	one(direct, web.URL)
+	one(over, "http://n/")
+	b.ResetTimer()
+	for range b.N {
+		t0 := time.Now()
+		one(direct, web.URL)
+		t1 := time.Now()
+		one(over, "http://n/")
+		times[0], times[1] = times[0]+t1.Sub(t0), times[1]+time.Since(t1)
+	}
+	b.ReportMetric(float64(times[0].Nanoseconds())/float64(b.N), "ns/direct")
+	b.ReportMetric(float64(times[1].Nanoseconds())/float64(b.N), "ns/link")
+	b.ReportMetric(float64(times[1])/float64(times[0]), "ratio")
+}
+
+// BenchmarkEnvelope measures one signed task from Issue to receipt.
+func BenchmarkEnvelope(b *testing.B) {
+	h, n := StartHub(b, link.Limits{}), NewNode(b, link.Limits{})
+	straight(b, h, n, "North", node.Door{Execute: (&tally{}).execute})
+	n.ID = h.Nodes()[0].Peer.ID
+	h.Online(b, n.ID)
+	for i := 0; b.Loop(); i++ {
+		e, err := h.Issue(context.Background(), n.ID, hub.Order{ID: fmt.Sprint("b-", i), Kind: "task.create", Body: []byte("{}")})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := h.Send(context.Background(), e); err != nil {
+			b.Fatal(err)
+		}
+		if i%500 == 499 {
+			n.Ledger.Sweep(context.Background(), time.Now().Add(2*time.Hour))
+		}
+	}
+}
+
+// Test200NodesOnOneHub measures what both ends of 200 links hold; the process
+// has the nodes too, so the hub alone is less.
+func Test200NodesOnOneHub(t *testing.T) {
+	if testing.Short() {
+		t.Skip("200 nodes: skipped in a short run")
+	}
+	NoLeaks(t)
+	h := StartHub(t, link.Limits{})
+	runtime.GC()
+	before, goroutines := resident(), runtime.NumGoroutine()
+	routes := http.HandlerFunc(ok)
+	for i := range 200 {
+		straight(t, h, NewNode(t, link.Limits{}), fmt.Sprintf("node-%03d", i), node.Door{Routes: routes})
+	}
+	Until(t, "all nodes are online", func() bool {
+		up := 0
+		for _, s := range h.Nodes() {
+			if s.Online {
+				up++
+			}
+		}
+		return up == 200
+	})
+	for _, s := range h.Nodes() {
+		if _, body, err := get(h, s.Peer.ID, "/"); err != nil || body != "ok" {
+			t.Errorf("%s: %q %v", s.Peer.Name, body, err)
+		}
+	}
+	runtime.GC()
+	after := resident()
+	t.Logf("200 links, both ends in one process: %d MiB resident more (%d to %d), %d goroutines more",
+		(after-before)>>20, before>>20, after>>20, runtime.NumGoroutine()-goroutines)
+	if after > 300<<20 {
+		t.Errorf("%d MiB for 200 nodes, at most 300 are allowed", after>>20)
+	}
+}
+
+// resident is the resident size of this process in bytes.
+func resident() int {
+	b, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0
+	}
+	var size, pages int
+	fmt.Sscan(string(b), &size, &pages)
+	return pages * os.Getpagesize()
+}
