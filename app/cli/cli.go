@@ -93,6 +93,7 @@ error is a JSON problem (RFC 9457) on the error stream.`,
 		newServe(e), newInit(e), newDoctor(e), newDemo(e), newDataset(e), newProject(e), newPerson(e),
 		newJob(e), newAirlock(e), newRelease(e), newImage(e), newAudit(e), newTLS(e), newVersion(e),
 	)
+	addExamples(root)
 	return root
 }
 

@@ -110,19 +110,19 @@ func (c *client) keepCookie(resp *http.Response) {
 
 func (c *client) unreachable(err error) error {
 	next := "Start it with: tresor serve"
-	msg := fmt.Sprintf("No server answers at %s.", c.base)
+	kind, msg := fault.Unavailable, fmt.Sprintf("No server answers at %s.", c.base)
 	if c.socket != "" {
 		msg = fmt.Sprintf("No server is running on this data folder (%s).", c.socket)
 		next = "Start it with `tresor serve`, or name its folder with --data."
 	}
 	if errors.Is(err, os.ErrPermission) || errors.Is(err, syscall.EACCES) {
-		msg = "The local socket of the server may not be opened by this account."
+		kind, msg = fault.Denied, "The local socket of the server may not be opened by this account."
 		next = "Run the command as root or as the account that runs the server."
 	}
 	if errors.Is(err, context.Canceled) {
 		msg, next = "Stopped before the server answered.", "The server may have done it all the same: look with `list` or `show`."
 	}
-	return fault.WithNext(fault.Kinded("cli.send", fault.Unavailable, err, "%s", msg), "%s", next)
+	return fault.WithNext(fault.Kinded("cli.send", kind, err, "%s", msg), "%s", next)
 }
 
 // readProblem turns an RFC 9457 answer into an error. A body that is none, as

@@ -65,9 +65,9 @@ type problem struct {
 var defaults = map[int]struct{ code, title, next string }{
 	ExitInternal:    {"internal", "The program or the server failed", "Look for the cause in the server's log, and report it if it comes again."},
 	ExitUsage:       {"invalid", "Wrong usage", ""}, // the help of the command that was asked for
-	ExitNotFound:    {"not-found", "Not found", "The `list` command of the same noun shows what there is and you may see."},
+	ExitNotFound:    {"not-found", "Not found", "Look at the list of what there is and you may see."},
 	ExitDenied:      {"denied", "Not allowed", "Ask somebody who has the role, or act for such a person with --as."},
-	ExitConflict:    {"conflict", "Not possible in the present state", "The `show` command of the same noun tells the present state."},
+	ExitConflict:    {"conflict", "Not possible in the present state", "Look at the present state, then decide anew."},
 	ExitUnavailable: {"unavailable", "Not available now", "Try again; `tresor doctor` looks at the host."},
 	ExitExhausted:   {"exhausted", "A limit is reached", "Free what is used up, or raise the limit in the settings."},
 	ExitUnfit:       {"unfit", "This host is not fit", "Do what the lines marked FAIL say, then run `tresor doctor` again."},
@@ -93,11 +93,28 @@ func explain(err error, cmd *cobra.Command) problem {
 	if errors.As(err, &re) {
 		p.Code, p.Correlation, p.Status = firstOf(re.code, p.Code), re.correlation, re.status
 	}
-	p.Next = firstOf(p.Next, d.next)
-	if p.Next == "" && cmd != nil {
-		p.Next = fmt.Sprintf("See `%s --help`.", cmd.CommandPath())
-	}
+	p.Next = firstOf(p.Next, nearby(cmd, p.Exit), d.next)
 	return p
+}
+
+// nearby names the command that helps on: the list of what there is, the state
+// of the thing, or the help.
+func nearby(cmd *cobra.Command, exit int) string {
+	if cmd == nil {
+		return ""
+	}
+	verb := map[int]string{ExitNotFound: "list", ExitConflict: "show"}[exit]
+	if cmd.HasParent() && verb != "" && cmd.Name() != verb {
+		for _, c := range cmd.Parent().Commands() {
+			if c.Name() == verb {
+				return fmt.Sprintf("See `%s`.", c.CommandPath())
+			}
+		}
+	}
+	if exit == ExitUsage {
+		return fmt.Sprintf("See `%s --help`.", cmd.CommandPath())
+	}
+	return ""
 }
 
 // text prefers the words for people inside a plainly wrapped error.
@@ -117,12 +134,12 @@ func (e *env) report(err error, cmd *cobra.Command, args []string) {
 		fmt.Fprintf(e.err, "%s\n", b)
 		return
 	}
-	fmt.Fprintf(e.err, "tresor: %s\nnext: %s\n", p.Detail, p.Next)
+	fmt.Fprintf(e.err, "tresor: %s\nnext: %s\n", clean(p.Detail), clean(p.Next))
 	if p.Correlation != "" && p.Exit == ExitInternal {
-		fmt.Fprintf(e.err, "correlation: %s\n", p.Correlation)
+		fmt.Fprintf(e.err, "correlation: %s\n", clean(p.Correlation))
 	}
 	if c := cause(err); c != "" && (p.Exit == ExitInternal || p.Exit == ExitUnavailable) {
-		fmt.Fprintf(e.err, "cause: %s\n", c)
+		fmt.Fprintf(e.err, "cause: %s\n", clean(c))
 	}
 }
 

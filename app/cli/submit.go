@@ -27,11 +27,11 @@ func jobSubmit(e *env) *cobra.Command {
 	c := &cobra.Command{Use: "submit [-- COMMAND ARG…]", Short: "Submit an analysis: SQL statements, or a command in an approved image",
 		Long: `With --sql each statement fills one output file. With --image and a command behind --
 the command runs in that image: datasets are below /data/<slug>, the files of --input
-in /in, the working folder is /work, and what is declared by --output (below
+in /in, the working folder is /work, and what is declared by --output (in
 /work/out) is collected.`,
 		Example: `  tresor job submit --as rosa --project aurora --name visits --sql visits.csv=visits.sql --wait
   tresor job submit --as rosa --project aurora --name model --image sha256:4f0c… \
-      --input model.R --output 'out/*.csv' --memory 2GiB --wall 30m -- Rscript /in/model.R`,
+      --input model.R --output '*.csv' --memory 2GiB --wall 30m -- Rscript /in/model.R`,
 		RunE: func(c *cobra.Command, args []string) error {
 			s.argv = args
 			body, err := s.body()
@@ -52,7 +52,7 @@ func (s *submission) flags(e *env, c *cobra.Command) {
 	f.StringArrayVar(&s.sql, "sql", nil, "OUTPUT.csv=FILE.sql: one statement and the file it fills (repeatable)")
 	f.StringVar(&s.image, "image", "", "name or digest of an approved image, for a command behind --")
 	f.StringArrayVar(&s.input, "input", nil, "[NAME=]FILE: a text file to put into /in (repeatable)")
-	f.StringArrayVar(&s.output, "output", nil, "file, folder or pattern below /work/out to collect (repeatable)")
+	f.StringArrayVar(&s.output, "output", nil, "file, folder or pattern in /work/out to collect (repeatable)")
 	f.StringArrayVar(&s.env, "env", nil, "NAME=VALUE for the command; never a secret (repeatable)")
 	f.StringVar(&s.workdir, "workdir", "", "folder inside /work to start in")
 	f.StringSliceVar(&s.dataset, "dataset", nil, "datasets to mount (default: all that the project is granted)")
