@@ -3,13 +3,15 @@ package dataset
 import (
 	"context"
 	"database/sql"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
+
+	"golang.org/x/sync/errgroup"
 
 	"tresor/app/fault"
 	"tresor/app/store"
@@ -40,6 +42,12 @@ func buildPresentation(ctx context.Context, dir string, v Version, moved *atomic
 
 func presentFault(err error) error {
 	const op = "dataset.present"
+	switch text := err.Error(); { // SQLite's own, which carries no error number
+	case strings.Contains(text, "database or disk is full"):
+		err = errors.Join(syscall.ENOSPC, err)
+	case strings.Contains(text, "disk I/O error"):
+		err = errors.Join(syscall.EIO, err)
+	}
 	err = diskFault(op, err)
 	switch fault.KindOf(err) {
 	case fault.Exhausted:
@@ -50,77 +58,47 @@ func presentFault(err error) error {
 	return fault.Kinded(op, fault.Internal, err, "The files of this version are safe, but they could not be prepared for queries. The operator finds the cause in the log; a restart of the server tries again.")
 }
 
-// pageSize is that of a presentation: large, because queries read whole tables.
-const pageSize = 32 << 10
-
-// fillPresentation lets SQLite make the file with its schema and the dictionary,
-// then writes the rows of the tables behind, and counts them.
+// fillPresentation writes the tables and the dictionary in one transaction.
 func fillPresentation(ctx context.Context, dir, path string, v Version, moved *atomic.Int64) error {
-	roots, err := makeSchema(ctx, path, v)
-	if err != nil {
-		return err
-	}
-	p, err := openPager(path)
-	if err != nil {
-		return err
-	}
-	for i, t := range v.Tables {
-		if err == nil {
-			err = fillTable(ctx, p, filepath.Join(dir, "files", t.File), t, roots[i], moved)
-		}
-	}
-	if err := errors.Join(err, p.seal()); err != nil {
-		return err
-	}
-	if err := store.Seal(path); err != nil {
-		return err
-	}
-	return countRows(ctx, path, v)
-}
-
-// makeSchema returns the root page of every table.
-func makeSchema(ctx context.Context, path string, v Version) (roots []uint32, err error) {
 	db, err := store.CreateFile(path)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	if _, err := db.ExecContext(ctx, fmt.Sprintf("PRAGMA page_size=%d", pageSize)); err != nil {
-		return nil, err
-	}
-	if err := fillDictionary(ctx, db, v); err != nil {
-		return nil, err
-	}
-	for _, t := range v.Tables {
-		var root uint32
-		if _, err := db.ExecContext(ctx, createSQL(t)); err != nil {
-			return nil, fmt.Errorf("table %s: %w", t.Name, err)
+	err = inOneTransaction(ctx, db, func(conn *sql.Conn) error {
+		if err := fillDictionary(ctx, conn, v); err != nil {
+			return err
 		}
-		if err := db.QueryRowContext(ctx, "SELECT rootpage FROM sqlite_schema WHERE name = ?", t.Name).Scan(&root); err != nil {
-			return nil, err
+		for _, t := range v.Tables {
+			if err := fillTable(ctx, conn, filepath.Join(dir, "files", t.File), t, moved); err != nil {
+				return fmt.Errorf("table %s: %w", t.Name, err)
+			}
 		}
-		roots = append(roots, root)
+		return nil
+	})
+	if err := errors.Join(err, db.Close()); err != nil {
+		return err
 	}
-	return roots, nil
+	return store.Seal(path)
 }
 
-// countRows lets SQLite walk every tree that was written without it.
-func countRows(ctx context.Context, path string, v Version) error {
-	db, err := store.OpenReadOnly(path)
+// begin sets up the one connection. Pages are large, because queries read whole
+// tables, and the cache is small, because pages are written once.
+const begin = "PRAGMA page_size=32768; PRAGMA cache_size=-16384; PRAGMA temp_store=MEMORY; BEGIN"
+
+func inOneTransaction(ctx context.Context, db *sql.DB, do func(*sql.Conn) error) error {
+	conn, err := db.Conn(ctx)
 	if err != nil {
 		return err
 	}
-	defer db.Close()
-	for _, t := range v.Tables {
-		var n int64
-		if err := db.QueryRowContext(ctx, "SELECT count(*) FROM "+quoted(t.Name)).Scan(&n); err != nil {
-			return err
-		}
-		if n != t.Rows {
-			return fmt.Errorf("table %s has %d rows, the file has %d", t.Name, n, t.Rows)
-		}
+	defer conn.Close()
+	if _, err := conn.ExecContext(ctx, begin); err != nil {
+		return err
 	}
-	return nil
+	if err := do(conn); err != nil {
+		return err // the file is thrown away
+	}
+	_, err = conn.ExecContext(ctx, "COMMIT")
+	return err
 }
 
 // sqlType is how a column is declared.
@@ -144,37 +122,25 @@ func createSQL(t Table) string {
 	return "CREATE TABLE " + quoted(t.Name) + " (" + strings.Join(defs, ", ") + ")"
 }
 
-// fillTable reads and encodes a file in one goroutine and writes its pages in
-// another.
-func fillTable(ctx context.Context, p *pager, file string, t Table, root uint32, moved *atomic.Int64) error {
-	full, free := make(chan []byte, 2), make(chan []byte, 3)
-	for range cap(free) {
-		free <- nil
+// fillTable parses a file in one goroutine and inserts its rows in another.
+func fillTable(ctx context.Context, conn *sql.Conn, file string, t Table, moved *atomic.Int64) error {
+	if _, err := conn.ExecContext(ctx, createSQL(t)); err != nil {
+		return err
 	}
-	written := make(chan error, 1)
-	go func() { written <- writeRecords(p, full, free) }()
-	e := newEncoder(t)
-	err := eachBlock(ctx, file, t, e, func(n int) {
-		full <- e.take(<-free)
-		moved.Add(int64(n))
+	both, ctx := errgroup.WithContext(ctx)
+	full := make(chan []any, 2)
+	in := &inserter{conn: conn, table: t}
+	both.Go(func() error { return in.run(ctx, full) })
+	both.Go(func() error {
+		defer close(full)
+		c := &collector{ctx: ctx, table: t, most: rowsOfStatement(t) * len(t.Columns), full: full}
+		err := eachBlock(ctx, file, t, c, func(n int) { moved.Add(int64(n)) })
+		c.flush()
+		return err
 	})
-	close(full)
-	if err := errors.Join(err, <-written); err != nil {
-		return fmt.Errorf("table %s: %w", t.Name, err)
-	}
-	return p.finish(root)
-}
-
-// writeRecords adds what an encoder made. After an error it goes on taking, so
-// that the encoder does not wait for ever.
-func writeRecords(p *pager, full <-chan []byte, free chan<- []byte) (err error) {
-	for records := range full {
-		for b := records; err == nil && len(b) > 0; {
-			n := binary.LittleEndian.Uint32(b)
-			err = p.add(b[4 : 4+n])
-			b = b[4+n:]
-		}
-		free <- records
+	err := both.Wait()
+	if err == nil && in.rows != t.Rows {
+		err = fmt.Errorf("the table has %d rows, the file has %d", in.rows, t.Rows)
 	}
 	return err
 }
@@ -227,19 +193,18 @@ const dictionarySQL = `CREATE TABLE "_dictionary" (
 
 // fillDictionary makes the dictionary a table, so that it can be read where the
 // data are.
-func fillDictionary(ctx context.Context, db *sql.DB, v Version) error {
-	if _, err := db.ExecContext(ctx, dictionarySQL+"; BEGIN"); err != nil {
+func fillDictionary(ctx context.Context, conn *sql.Conn, v Version) error {
+	if _, err := conn.ExecContext(ctx, dictionarySQL); err != nil {
 		return err
 	}
 	for _, t := range v.Tables {
 		for i, c := range t.Columns {
-			_, err := db.ExecContext(ctx, `INSERT INTO "_dictionary" VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+			_, err := conn.ExecContext(ctx, `INSERT INTO "_dictionary" VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
 				t.Name, c.Name, i+1, string(c.Type), c.Label, c.Description, c.Unit, c.Role)
 			if err != nil {
 				return err
 			}
 		}
 	}
-	_, err := db.ExecContext(ctx, "COMMIT")
-	return err
+	return nil
 }
