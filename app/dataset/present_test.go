@@ -1,10 +1,13 @@
 package dataset
 
 import (
+	"database/sql"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"tresor/app/fault"
@@ -95,18 +98,27 @@ func TestBatches(t *testing.T) {
 	}
 }
 
-// TestFullDiskIsExhausted: SQLite says it in words of its own.
-func TestFullDiskIsExhausted(t *testing.T) {
-	db, err := store.CreateFile(filepath.Join(t.TempDir(), "p.sqlite"))
+// TestFullDiskEndsTheBuild: the inserter fails while the parser has much left,
+// and SQLite says why in words of its own.
+func TestFullDiskEndsTheBuild(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "a.csv")
+	if err := os.WriteFile(file, []byte("x\n"+strings.Repeat("some text\n", 500_000)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	db, err := store.CreateFile(filepath.Join(dir, "p.sqlite"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	_, err = db.ExecContext(t.Context(), "PRAGMA max_page_count=2; CREATE TABLE a (x); INSERT INTO a VALUES (zeroblob(100000))")
-	if err == nil {
-		t.Fatal("two pages took 100,000 bytes")
-	}
-	if got := presentFault(fmt.Errorf("table a: %w", err)); fault.KindOf(got) != fault.Exhausted {
+	err = inOneTransaction(t.Context(), db, func(conn *sql.Conn) error {
+		if _, err := conn.ExecContext(t.Context(), "PRAGMA max_page_count=10"); err != nil {
+			return err
+		}
+		table := Table{Name: "a", File: "a.csv", Delimiter: ",", Columns: []Column{{Name: "x", Type: Text}}}
+		return fillTable(t.Context(), conn, file, table, new(atomic.Int64))
+	})
+	if got := presentFault(err); fault.KindOf(got) != fault.Exhausted {
 		t.Errorf("%v became %v", err, got)
 	}
 }
