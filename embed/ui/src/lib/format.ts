@@ -50,7 +50,7 @@ export function relative(t: string, now = Date.now()): string {
 
 export function waiting(t: string): string {
   const s = Math.max(0, (Date.now() - Date.parse(t)) / 1000)
-  if (s < 60) return 'since just now'
+  if (s < 60) return 'a moment'
   if (s < 3600) return plural(Math.round(s / 60), 'minute')
   if (s < 86400) return plural(Math.round(s / 3600), 'hour')
   return plural(Math.round(s / 86400), 'day')
@@ -58,3 +58,4 @@ export function waiting(t: string): string {
 
 export const short = (h?: string) => (h ? h.replace(/^sha256:/, '').slice(0, 12) : '–')
 export const sentence = (s: string) => s.charAt(0).toUpperCase() + s.slice(1).replace(/[-_]/g, ' ')
+export const cap = (s?: string) => (s ? s.charAt(0).toUpperCase() + s.slice(1) : '')
