@@ -24,7 +24,7 @@ type Message struct {
 
 // Relay stands between nodes and a hub and passes whole messages.
 type Relay struct {
-	target string
+	target atomic.Pointer[string]
 	server *httptest.Server
 	stall  atomic.Bool
 	delay  atomic.Int64
@@ -37,10 +37,14 @@ type Relay struct {
 
 // NewRelay starts a relay to a ws:// address.
 func NewRelay(t testing.TB, target string) *Relay {
-	r := &Relay{target: target, conns: map[net.Conn]bool{}}
+	r := &Relay{conns: map[net.Conn]bool{}}
+	r.Target(target)
 	r.server = httptest.NewServer(http.HandlerFunc(r.pass))
 	return r
 }
+
+// Target sends later connections to another ws:// address.
+func (r *Relay) Target(url string) { r.target.Store(&url) }
 
 // Host is what a node dials; URL is its address.
 func (r *Relay) Host() string { return strings.TrimPrefix(r.server.URL, "http://") }
@@ -85,7 +89,7 @@ func (r *Relay) Close() {
 func (r *Relay) pass(w http.ResponseWriter, req *http.Request) {
 	r.Dials.Add(1)
 	d := websocket.Dialer{Subprotocols: []string{link.Protocol}, HandshakeTimeout: 2 * time.Second}
-	out, _, err := d.Dial(r.target+req.URL.Path, nil)
+	out, _, err := d.Dial(*r.target.Load()+req.URL.Path, nil)
 	if err != nil {
 		http.Error(w, "the hub is down", http.StatusBadGateway)
 		return

@@ -40,7 +40,7 @@ type Options struct {
 	Log       *slog.Logger
 	Limits    link.Limits
 
-	Handshakes int                                 // at once; 64
+	Handshakes int                                 // at once; 512
 	Enrolled   func(p trust.Peer)                  // a node was enrolled; may be nil
 	Seen       func(node wire.KeyID, at time.Time) // a link began or ended; may be nil
 }
@@ -65,12 +65,13 @@ type nodeLink struct {
 	session *link.Session
 	http    *http.Transport
 	since   time.Time
+	next    *wire.Succession // that its welcome announced
 }
 
 // New makes a hub without links.
 func New(o Options) *Hub {
 	if o.Handshakes == 0 {
-		o.Handshakes = 64
+		o.Handshakes = 512
 	}
 	return &Hub{o: o, slots: make(chan struct{}, o.Handshakes), links: map[wire.KeyID]*nodeLink{},
 		last: map[wire.KeyID]time.Time{}, changed: make(chan struct{})}
@@ -155,6 +156,9 @@ type Status struct {
 	LastSeen time.Time  `json:"last_seen,omitzero"` // now when online; zero: not since the hub started
 	Remote   string     `json:"remote,omitempty"`
 	Streams  int        `json:"streams"`
+	// Announced is the hub's next key that this node has pinned, as far as this
+	// link shows; empty: not known. When every node has it, the key may change.
+	Announced wire.KeyID `json:"announced,omitempty"`
 }
 
 // Nodes lists the enrolled nodes by name.
@@ -169,6 +173,10 @@ func (h *Hub) Nodes() []Status {
 		if l := h.links[p.ID]; l != nil {
 			out[i].Online, out[i].Since, out[i].LastSeen = true, l.since, h.o.Now()
 			out[i].Remote, out[i].Streams = l.session.RemoteAddr(), l.session.Streams()
+			// A node speaks on the open link only after it took the welcome.
+			if l.next != nil && !l.session.LastSeen().IsZero() {
+				out[i].Announced = l.next.New.ID()
+			}
 		}
 	}
 	return out

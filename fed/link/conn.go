@@ -87,8 +87,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 		}
 		if n > 0 && c.guard != nil {
 			if r := c.guard.check(p[:n], time.Now()); r != nil {
-				c.failed.Store(r)
-				return 0, r
+				return 0, c.note(r)
 			}
 		}
 		if n > 0 || err != nil {
@@ -103,14 +102,23 @@ func (c *Conn) next() error {
 	c.ws.SetReadDeadline(time.Now().Add(3*c.limits.Keepalive + c.limits.WriteTimeout))
 	t, r, err := c.ws.NextReader()
 	if err != nil {
-		return c.local(ended(err))
+		return c.local(c.note(ended(err)))
 	}
 	if t != websocket.BinaryMessage {
-		return wire.Refuse(wire.CodeMalformed, "the peer sent text on an open link")
+		return c.note(wire.Refuse(wire.CodeMalformed, "the peer sent text on an open link"))
 	}
 	c.r = r
 	c.seen.Store(time.Now().UnixNano())
 	return nil
+}
+
+// note remembers why this end will cut the link: yamux may report what followed.
+func (c *Conn) note(err error) error {
+	var r *wire.Refusal
+	if errors.As(err, &r) {
+		c.failed.CompareAndSwap(nil, r)
+	}
+	return err
 }
 
 // local makes the error after a Close at this end the one that net.Conn has.

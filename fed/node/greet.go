@@ -35,7 +35,7 @@ func (n *Node) challenge(c *link.Conn) (wire.Challenge, error) {
 
 // greet does the node's half of the handshake with the hub that has that ID, and
 // gives the key with which the hub proved itself.
-func (n *Node) greet(ctx context.Context, c *link.Conn, host string, hub wire.KeyID) (wire.KeyID, error) {
+func (n *Node) greet(ctx context.Context, c *link.Conn, host string, hub wire.KeyID, id Identity) (wire.KeyID, error) {
 	ch, err := n.challenge(c)
 	if err != nil {
 		return "", err
@@ -47,7 +47,6 @@ func (n *Node) greet(ctx context.Context, c *link.Conn, host string, hub wire.Ke
 	if p.ID != hub || key != ch.Hub {
 		return "", wire.Refuse(wire.CodeSignature, "another hub than the enrolled one answers at %s: check the address", host)
 	}
-	id := n.o.Identity()
 	hello := wire.NewHello(ch, host, id.Key, nonce(), n.o.Now(), id.Next)
 	if err := c.WriteMessage(hello.Encode()); err != nil {
 		return "", err

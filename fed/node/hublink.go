@@ -36,6 +36,8 @@ type Health struct {
 	Attempts int        `json:"attempts"`           // since it was last online
 	Error    string     `json:"error,omitempty"`    // why the last link or attempt ended
 	Code     wire.Code  `json:"code,omitempty"`     // of that error
+	// Announced is this node's next key that the hub has pinned; empty: not known.
+	Announced wire.KeyID `json:"announced,omitempty"`
 }
 
 type hubLink struct {
@@ -114,7 +116,8 @@ func (l *hubLink) once() (online bool, err error) {
 	}
 	stop := context.AfterFunc(l.ctx, func() { conn.Close() })
 	defer stop()
-	key, err := l.n.greet(l.ctx, conn, host, p.ID)
+	id := l.n.o.Identity()
+	key, err := l.n.greet(l.ctx, conn, host, p.ID, id)
 	if err != nil {
 		conn.Close()
 		return false, err
@@ -123,14 +126,18 @@ func (l *hubLink) once() (online bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	l.online(s)
+	l.online(s, id.Next)
 	return true, s.Serve(l.ctx, l.handler(key, s), l.n.o.Log)
 }
 
-func (l *hubLink) online(s *link.Session) {
+// online: a welcome says that the hub has pinned the next key, if there is one.
+func (l *hubLink) online(s *link.Session, next *wire.Succession) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.session = s
+	if next != nil {
+		l.health.Announced = next.New.ID()
+	}
 	l.health.State, l.health.Since, l.health.Attempts = Online, l.n.o.Now(), 0
 	l.health.LastSeen, l.health.Error, l.health.Code = l.n.o.Now(), "", ""
 }
