@@ -200,7 +200,13 @@ func ingest(ctx context.Context, e *env, dataset string, files []string, diction
 		return nil, err
 	}
 	defer body.Close()
-	sent, stop := e.sending(ctx, body, "dataset:"+dataset, "building tables")
+	var d datasetView
+	if e.watched() { // topics are named by ids
+		if err := e.client.do(ctx, http.MethodGet, "/datasets/"+esc(dataset), nil, &d); err != nil {
+			return nil, err
+		}
+	}
+	sent, stop := e.sending(ctx, body, "dataset:"+d.ID, "building tables")
 	defer stop()
 	resp, err := e.client.send(ctx, http.MethodPost, "/datasets/"+esc(dataset)+"/versions", contentType, sent)
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -71,6 +72,9 @@ func (s *scripts) setup(env *testscript.Env) error {
 	data := filepath.Join(dir, "data")
 	env.Setenv("DATA", data)
 	env.Setenv("TRESOR_DATA", data)
+	if underRace {
+		env.Setenv("PATH", dir+string(os.PathListSeparator)+env.Getenv("PATH"))
+	}
 	env.Setenv("PROGRAM", filepath.Join(dir, "tresor"))
 	return copyFile(s.program, filepath.Join(dir, "tresor"), 0o755)
 }
@@ -101,14 +105,14 @@ func (s *scripts) serve(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(cmd.Start())
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait(); log.Close() }()
-	running[ts.Name()] = func() {
+	running.Store(ts.Name(), func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		select {
 		case <-ended:
 		case <-time.After(20 * time.Second):
 			_ = cmd.Process.Kill()
 		}
-	}
+	})
 	ts.Defer(func() { s.stop(ts, false, nil) })
 	for range 300 {
 		if c, err := net.Dial("unix", filepath.Join(ts.Getenv("DATA"), "run", "admin.sock")); err == nil {
@@ -125,14 +129,13 @@ func (s *scripts) serve(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func (s *scripts) stop(ts *testscript.TestScript, _ bool, _ []string) {
-	if end := running[ts.Name()]; end != nil {
-		delete(running, ts.Name())
-		end()
+	if end, ok := running.LoadAndDelete(ts.Name()); ok {
+		end.(func())()
 	}
 }
 
-// running holds the server of each script; scripts run one after the other.
-var running = map[string]func(){}
+// running holds what ends the server of each script; scripts run beside each other.
+var running sync.Map
 
 // code N WORD… runs `tresor WORD…` and wants exactly this exit code.
 func code(ts *testscript.TestScript, _ bool, args []string) {
