@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -83,6 +84,9 @@ type App struct {
 	unlock  func()
 	door    *door
 
+	mu      sync.Mutex
+	builtin error // why there is no built-in image; nil when it is there
+
 	DB        *store.DB
 	Vault     *vault.Vault
 	Live      *live.Hub
@@ -110,6 +114,7 @@ func New(ctx context.Context, cfg config.Config, o Options) (_ *App, err error) 
 	}
 	a := &App{cfg: cfg, o: o, paths: cfg.Paths(), started: o.Now(), Live: live.New(), engine: newEngine()}
 	a.door = newDoor(cfg)
+	a.builtin = fault.New("app.New", fault.Unavailable, "It is being prepared.")
 	defer func() {
 		if err != nil {
 			a.Close()

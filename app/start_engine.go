@@ -138,17 +138,37 @@ func (a *App) agentBinary() (string, error) {
 	return to, nil
 }
 
-// prepare makes what needs an engine: the built-in image and the demonstration.
+// prepare makes the built-in image, again and again until it is there: what
+// keeps it away - a full disk, a closed folder - can be mended while we run.
 func (a *App) prepare(ctx context.Context, tell func(News)) {
-	began := a.o.Now()
-	if _, err := a.Images.EnsureBuiltin(ctx, a.o.Exe, nil); err != nil {
-		if ctx.Err() == nil {
-			a.o.Log.Error("the built-in image could not be prepared", "error", err)
-			tell(News{Warnings: []string{"SQL analyses cannot run: the built-in image could not be prepared. " + fault.Message(err)}})
+	began, said := a.o.Now(), ""
+	for pause := 2 * time.Second; ; pause = min(2*pause, time.Minute) {
+		_, err := a.Images.EnsureBuiltin(ctx, a.o.Exe, nil)
+		a.noteBuiltin(err)
+		if err == nil {
+			a.o.Log.Info("the built-in image is ready", "after", a.o.Now().Sub(began).Round(time.Millisecond))
+			return
 		}
-		return
+		if ctx.Err() != nil {
+			return
+		}
+		if text := fault.Message(err); text != said {
+			said = text
+			a.o.Log.Error("the built-in image could not be prepared; trying again", "error", err)
+			tell(News{Warnings: []string{"SQL analyses cannot run: the built-in image could not be prepared. " + text}})
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
 	}
-	a.o.Log.Info("the built-in image is ready", "after", a.o.Now().Sub(began).Round(time.Millisecond))
+}
+
+func (a *App) noteBuiltin(err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.builtin = err
 }
 
 // demonstrate makes the demonstration and tells its sign-in links.

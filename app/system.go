@@ -8,6 +8,7 @@ import (
 
 	"tresor/app/api"
 	"tresor/app/doctor"
+	"tresor/app/fault"
 )
 
 // SystemFacts answers what the System page shows. It looks afresh each time: an
@@ -44,7 +45,17 @@ func (a *App) SystemFacts(ctx context.Context) (api.System, error) {
 func (a *App) checks(ctx context.Context) []doctor.Check {
 	return append(doctor.Run(ctx, doctor.Options{
 		Data: a.cfg.Data, Account: a.cfg.Sandbox.Account, AllowUnlimited: a.cfg.Sandbox.AllowUnlimited, Engine: a.engine,
-	}), a.certificateCheck())
+	}), a.builtinCheck(), a.certificateCheck())
+}
+
+// builtinCheck says whether SQL analyses have their image.
+func (a *App) builtinCheck() doctor.Check {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.builtin == nil {
+		return doctor.Check{Name: "built-in image", State: doctor.OK, Detail: "ready for SQL analyses"}
+	}
+	return doctor.Check{Name: "built-in image", State: doctor.Warn, Detail: fault.Message(a.builtin), Next: "The server tries again by itself; its log has the cause."}
 }
 
 func (a *App) certificateCheck() doctor.Check {
