@@ -33,7 +33,7 @@ export function startRouter() {
     const a = (e.target as Element).closest?.('a')
     if (!a || a.target || a.hasAttribute('download') || a.origin !== location.origin) return
     const to = a.getAttribute('href') ?? ''
-    if (to.startsWith('#') || a.pathname.startsWith('/api/')) return
+    if (to.startsWith('#') || /^\/(api|docs)(\/|$)/.test(a.pathname)) return
     e.preventDefault()
     go(a.pathname + a.search + a.hash)
   })
