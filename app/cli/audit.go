@@ -220,7 +220,16 @@ func auditExport(e *env) *cobra.Command {
 }
 
 func auditCheckpoint(e *env) *cobra.Command {
-	return stream(e, "checkpoint", "Print the newest signed checkpoint (C2SP tlog-checkpoint)", "/audit/checkpoint")
+	c := stream(e, "checkpoint", "Print the newest signed checkpoint (C2SP tlog-checkpoint): keep it elsewhere", "/audit/checkpoint")
+	c.Example = "  tresor audit checkpoint > /mnt/other-machine/tresor.note"
+	plain := c.RunE
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if !e.json {
+			return plain(c, args)
+		}
+		return show(c.Context(), e, http.MethodGet, "/audit/checkpoint", nil, func(io.Writer, struct{}) {})
+	}
+	return c
 }
 
 func stream(e *env, use, short, path string) *cobra.Command {

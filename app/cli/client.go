@@ -82,6 +82,9 @@ func (c *client) send(ctx context.Context, method, path, contentType string, bod
 	if body != nil {
 		req.Header.Set("Content-Type", contentType)
 	}
+	if contentType == "application/json" {
+		req.Header.Set("Accept", contentType) // a few addresses answer text otherwise
+	}
 	if c.as != "" {
 		req.Header.Set("Tresor-As", c.as)
 	}

@@ -229,7 +229,7 @@ func (r *demoRun) ask(ctx context.Context) error {
 
 func (r *demoRun) review(ctx context.Context) error {
 	for _, p := range demo.People {
-		if p.Part != "checker" {
+		if p.Part != "checker" || r.request.State == "approved" { // a waiver makes one enough
 			continue
 		}
 		if err := r.vote(ctx, r.people[p.Handle]); err != nil {
@@ -238,7 +238,7 @@ func (r *demoRun) review(ctx context.Context) error {
 		r.say("%s looked at every file and approved (state: %s)", p.Name, r.request.State)
 	}
 	if r.request.State != "approved" {
-		return fault.New("cli.demo", fault.Conflict, "Both checkers approved, yet the request is %s.", r.request.State)
+		return fault.New("cli.demo", fault.Conflict, "The checkers approved, yet the request is %s.", r.request.State)
 	}
 	return nil
 }

@@ -72,6 +72,8 @@ func (s *scripts) setup(env *testscript.Env) error {
 	data := filepath.Join(dir, "data")
 	env.Setenv("DATA", data)
 	env.Setenv("TRESOR_DATA", data)
+	env.Setenv("SOON", time.Now().AddDate(0, 0, 30).Format(time.DateOnly))
+	env.Setenv("LATER", time.Now().AddDate(1, 0, 0).Format(time.DateOnly))
 	if underRace {
 		env.Setenv("PATH", dir+string(os.PathListSeparator)+env.Getenv("PATH"))
 	}
