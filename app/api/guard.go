@@ -201,9 +201,14 @@ func (rt Route) max() int64 {
 }
 
 // logAccess writes one line a request: never a query value, a body or a path as
-// typed (it may hold what a person searched for).
+// typed (it may hold what a person searched for). Reading that went well is for
+// debugging only: pages read all the time, and what matters is in the audit log.
 func (s *Server) logAccess(c *call, took time.Duration) {
-	s.log.LogAttrs(c.ctx(), slog.LevelInfo, "request",
+	level := slog.LevelInfo
+	if c.r.Method == http.MethodGet && c.w.code() < 400 {
+		level = slog.LevelDebug
+	}
+	s.log.LogAttrs(c.ctx(), level, "request",
 		slog.String("method", c.r.Method), slog.String("route", c.route.Path), slog.Int("status", c.w.code()),
 		slog.Int64("ms", took.Milliseconds()), slog.String("correlation", c.correlation), slog.String("actor", c.who.actor.Handle))
 }

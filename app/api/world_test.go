@@ -158,7 +158,7 @@ func buildWorld(t testing.TB, o options) *world {
 	})
 
 	w.server = must[*Server](t)(New(Deps{Name: "Test", Version: "0.0.0-test", Demo: !o.real, UID: 12345, Now: w.now, IDs: ids,
-		Logger: slog.New(slog.NewJSONHandler(w.log, nil)), Limits: o.limits, Intake: Intake{Dataset: 1 << 20, Image: 1 << 20}, Facts: fixedFacts{},
+		Logger: slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Limits: o.limits, Intake: Intake{Dataset: 1 << 20, Image: 1 << 20}, Facts: fixedFacts{},
 		UI: http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(rw, "page") }),
 		DB: db, DBFile: in("tresor.db"), Live: hub, Audit: log, Identity: people, Projects: projects, Datasets: data, Images: images, Jobs: jobs, Workspace: window, Airlock: gate, Releases: releases}))
 	t.Cleanup(w.server.Close)
