@@ -257,12 +257,12 @@ func TestThroughAnHTTPProxy(t *testing.T) {
 	var tunnels atomic.Int64
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodConnect {
-			http.Error(w, "CONNECT only", 405)
+			http.Error(w, "CONNECT only", http.StatusMethodNotAllowed)
 			return
 		}
 		out, err := net.Dial("tcp", r.Host)
 		if err != nil {
-			http.Error(w, "no", 502)
+			http.Error(w, "no", http.StatusBadGateway)
 			return
 		}
 		tunnels.Add(1)

@@ -101,11 +101,11 @@ func TestAHeaderAndItsBodyAreOneMessage(t *testing.T) {
 }
 
 func TestHandshakeLimits(t *testing.T) {
-	hub, node := ends(t, Limits{Handshake: 100 * time.Millisecond})
-	if _, err := hub.ReadMessage(); err == nil {
+	silent, _ := ends(t, Limits{Handshake: 100 * time.Millisecond})
+	if _, err := silent.ReadMessage(); err == nil {
 		t.Error("a silent node was waited for without end")
 	}
-	hub, node = ends(t, Limits{})
+	hub, node := ends(t, Limits{})
 	node.WriteMessage(make([]byte, wire.MaxMessage+1))
 	if _, err := hub.ReadMessage(); !errors.Is(err, wire.For(wire.CodeSize)) {
 		t.Errorf("a hello over the limit: %v", err)
