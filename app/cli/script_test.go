@@ -95,8 +95,6 @@ func copyFile(from, to string, mode os.FileMode) error {
 	return errors.Join(err, out.Close())
 }
 
-type serverKey struct{}
-
 // serve [flag…] starts a server on $DATA and returns when its local socket answers.
 func (s *scripts) serve(ts *testscript.TestScript, neg bool, args []string) {
 	log, err := os.Create(ts.MkAbs("server.log"))
