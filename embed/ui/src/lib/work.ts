@@ -5,6 +5,11 @@ export interface Cell { row: number; col: number }
 export type Marked = Finding & { cells?: Cell[] }
 export type FullRequest = Request & { can?: string[]; findings?: Finding[]; round?: number; turn?: { who: string; next: string; yours?: boolean }; checks?: { threshold?: number; blocks: number; warnings: number; version?: string } }
 
+// Words are the texts of a request; spoken says whether none is missing.
+export interface Words { title: string; context: string; population: string; controls: string; exception: string }
+export const spoken = (w: Words) => [w.title, w.context, w.population, w.controls].every((t) => t.trim())
+export const wordsOf = (r?: Partial<Words>): Words => ({ title: r?.title ?? '', context: r?.context ?? '', population: r?.population ?? '', controls: r?.controls ?? '', exception: r?.exception ?? '' })
+
 // spread gives every cell of a finding a mark of its own.
 export function spread(findings: Marked[] = []): Finding[] {
   return findings.flatMap((f) => (f.cells?.length ? f.cells.map((c) => ({ ...f, row: c.row, col: c.col })) : [f]))
