@@ -1,5 +1,6 @@
 // What the walk stands on: the browser, people in rooms of their own, named
 // checks, and the look at a page (axe, width, keyboard, what the browser said).
+import { existsSync } from 'node:fs'
 import { chromium } from 'playwright-core'
 import axe from 'axe-core'
 
@@ -14,11 +15,11 @@ const broken = []
 // start opens the browser; screenshots go to the folder.
 export function start(folder) {
   shots = folder
-  return chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: flags })
+  return chromium.launch({ executablePath: ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync), args: flags })
 }
 
 // check runs one named step. A failure is told and the walk goes on, so that one
-// run shows everything that is broken; what needs the step fails by itself.
+// run shows everything that is broken.
 export async function check(name, f, page) {
   const began = Date.now()
   try {
@@ -32,6 +33,13 @@ export async function check(name, f, page) {
     if (page) await page.screenshot({ path: `${shots}/broken-${broken.length}.png` }).catch(() => {})
     return false
   }
+}
+
+// story is a check whose successors need it: after one that failed the rest of
+// the story is not tried, because each would only wait for what cannot come.
+let lost = ''
+export async function story(name, f, page) {
+  if (!await check(name, lost ? () => { throw new Error(`not tried after "${lost}"`) } : f, lost ? undefined : page)) lost ||= name
 }
 
 export function finish() {
@@ -55,7 +63,7 @@ export class Person {
 
   static async enter(browser, name, base) {
     const context = await browser.newContext({ baseURL: base, viewport: sizes[0], colorScheme: 'light', reducedMotion: 'reduce', acceptDownloads: true })
-    context.setDefaultTimeout(15_000)
+    context.setDefaultTimeout(10_000)
     const page = await context.newPage()
     const p = new Person(name, page)
     page.on('console', (m) => { if (m.type() === 'error' || m.type() === 'warning') p.hear(m.text(), m.location().url) })
@@ -104,8 +112,9 @@ export class Person {
   }
 }
 
-// look examines the page as it stands in both sizes and both themes.
-export async function look(person, name, { primary = true } = {}) {
+// look examines the page as it stands in both sizes and both themes. primary says
+// which action Tab has to reach: a name, or true for the one the page marks.
+export async function look(person, name, primary = false) {
   const { page } = person
   for (const size of sizes) {
     await page.setViewportSize(size)
@@ -152,7 +161,8 @@ async function whole(page) {
   const text = await page.locator('body').innerText()
   const odd = text.match(/.{0,30}(\bundefined\b|\bNaN\b|\[object Object\]|Invalid Date).{0,30}/)
   must(!odd, `the page says "${odd?.[0]}"`)
-  must(!(await page.getByRole('alert').count()), `the page shows a failure: ${await page.getByRole('alert').first().innerText().catch(() => '')}`)
+  const alerts = await page.getByRole('alert').allInnerTexts()
+  must(!alerts.length, `the page shows a failure: ${alerts[0]}`)
 }
 
 export function quiet(person) {

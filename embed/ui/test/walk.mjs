@@ -1,274 +1,298 @@
-// Walks the real appliance in headless Chromium: the main job by clicking, then
-// every page at two sizes and in two themes under axe-core.
+// Walks the real appliance in headless Chromium: four people do the main job by
+// clicking, a second request has a cell that is too small, then every page is
+// looked at in two sizes and two themes. See scripts/walk for how it is called:
 //
 //   node walk.mjs '{"base": "http://…", "links": {"operator": …, "researcher": …,
-//                   "checker1": …, "checker2": …}, "shots": "DIR"}'     (or on stdin)
+//                   "checker1": …, "checker2": …}, "shots": "FOLDER"}'
 //
-// Prints `ok - name` or `not ok - name` lines, then `walk: N passed, M failed`.
+// Prints `ok - name` or `not ok - name: why`, then `walk: N passed, M failed`.
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { chromium } from 'playwright-core'
+import { readFileSync } from 'node:fs'
+import { Person, check, finish, look, must, quiet, start, story } from './kit.mjs'
 
-const o = JSON.parse(process.argv[2] ?? readFileSync(0, 'utf8'))
-const axe = readFileSync(new URL('../node_modules/axe-core/axe.min.js', import.meta.url), 'utf8')
-const shots = o.shots ?? 'shots'
-mkdirSync(shots, { recursive: true })
-let passed = 0
-let failed = 0
+const { base, links, shots } = JSON.parse(process.argv[2])
+const query = (name) => readFileSync(new URL(`../../demo/${name}.sql`, import.meta.url), 'utf8')
+const soon = { timeout: 90_000 } // a job's time, on a busy machine
 
-async function step(name, f) {
-  try {
-    const got = await f()
-    passed++
-    console.log(`ok - ${name}`)
-    return got
-  } catch (err) {
-    failed++
-    console.log(`not ok - ${name}\n    ${String(err.message ?? err).split('\n').slice(0, 12).join('\n    ')}`)
-    if (failed > 4) return // the first ones tell the story
-    for (const [who, p] of Object.entries(pages)) await p.screenshot({ path: join(shots, `failed-${failed}-${who}.png`), fullPage: true }).catch(() => {})
+const visits = { name: 'Visits by health and limitation', outputs: [['visits_by_health.csv', query('visits_by_health')], ['visits_by_limitation.csv', `SELECT CASE WHEN physlm > 0 THEN 'yes' ELSE 'no' END AS physical_limitation, COUNT(*) AS person_years, ROUND(AVG(mdvis), 2) AS mean_visits
+FROM randhie GROUP BY physical_limitation HAVING COUNT(*) >= 10`]] }
+const cells = { name: 'Person-years by plan and health', outputs: [['plan_by_health.csv', query('plan_by_health')]] }
+
+const browser = await start(shots)
+const [rosa, carl, cemile, olga, nobody] = await Promise.all(['rosa', 'carl', 'cemile', 'olga', 'nobody'].map((n) => Person.enter(browser, n, base)))
+const at = {} // addresses of what is made on the way
+const path = (p) => new URL(p.page.url()).pathname
+
+// analyse writes the statements and runs them until their files are held.
+async function analyse(p, { name, outputs }) {
+  await p.go(at.project)
+  await p.link('New analysis').first().click()
+  await p.heading('New analysis')
+  for (const [i, [file, sql]] of outputs.entries()) {
+    if (i) await p.button('Another output').click()
+    await p.field('File name').nth(i).fill(file)
+    await p.page.getByRole('textbox', { name: `SQL statement for ${file}` }).fill(sql)
   }
+  await p.page.getByRole('textbox', { name: /^Name/ }).fill(name)
+  await p.button('Run analysis').click()
+  await p.heading(name)
+  await p.link('Send to review').waitFor(soon)
+  await p.text('Held inside')
+  return path(p)
 }
 
-function ok(condition, says) {
-  if (!condition) throw new Error(says)
+async function describe(p, texts) {
+  for (const [label, text] of Object.entries(texts)) await p.field(new RegExp(`^${label}`)).fill(text)
 }
 
-const browser = await chromium.launch({
-  executablePath: o.chromium ?? ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync),
-  args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
-})
-const pages = {}
-const complaints = [] // of the browser: refused by policy, errors of scripts
-const wide = { width: 1280, height: 800 }
-const narrow = { width: 390, height: 844 }
-
-async function person(who) {
-  const context = await browser.newContext({ viewport: wide, ignoreHTTPSErrors: true, acceptDownloads: true, reducedMotion: 'reduce' })
-  const page = await context.newPage()
-  page.setDefaultTimeout(o.timeout ?? 20_000)
-  page.on('pageerror', (e) => complaints.push(`${who} at ${new URL(page.url()).pathname}: ${e.message}`))
-  page.on('console', (m) => { if (m.type() === 'error' && /Content Security Policy|TrustedHTML|TrustedScript/i.test(m.text())) complaints.push(`${who}: ${m.text()}`) })
-  page.on('request', (r) => { const u = new URL(r.url()); if (/^(https?|wss?):$/.test(u.protocol) && u.host !== new URL(o.base).host) complaints.push(`${who} asked ${u.host}`) })
-  pages[who] = page
-  return page
+// review goes in from Home, opens every file and casts a vote.
+async function review(p, title, vote, comment) {
+  await p.go('/')
+  await p.link(new RegExp(title)).first().click()
+  await p.heading(title)
+  const files = p.page.getByRole('navigation', { name: 'Files of the request' }).getByRole('button')
+  await files.first().waitFor()
+  for (const f of await files.all()) {
+    await f.click()
+    await p.page.getByRole('region', { name: 'Table, scrollable' }).waitFor()
+    await p.page.waitForLoadState('networkidle')
+  }
+  await p.page.getByRole('radio', { name: new RegExp(`^${vote}`) }).check()
+  await p.page.getByRole('textbox', { name: /^Comment/ }).fill(comment)
+  await p.button('Cast your vote').click()
+  await p.button('Cast your vote').waitFor({ state: 'detached' })
 }
 
-async function signIn(who, link) {
-  const page = await person(who)
-  await page.goto(link)
-  await page.getByRole('button', { name: 'Sign in' }).click()
-  await page.getByRole('heading', { level: 1, name: 'Home' }).waitFor()
-  return page
+// In.
+await check('a wrong password is refused in plain words', () => nobody.expecting(/\b401\b.*\/api\/v1\/session/, async () => {
+  await nobody.go('/')
+  await nobody.field('Name').fill('nobody')
+  await nobody.field('Password').fill('not the password')
+  await nobody.button('Sign in').click()
+  await nobody.page.getByRole('alert').waitFor()
+  quiet(nobody)
+}), nobody.page)
+for (const [p, key] of [[rosa, 'researcher'], [carl, 'checker1'], [cemile, 'checker2'], [olga, 'operator']]) {
+  await story(`${p.name} opens the link and is signed in`, async () => { await p.signIn(links[key]); quiet(p) }, p.page)
 }
 
-async function settle(page) {
-  await page.waitForLoadState('networkidle').catch(() => {}) // the web socket stays open
-  await page.waitForTimeout(150)
-}
-
-// editor types into an editor without its own closing of brackets.
-async function write(page, label, text) {
-  const box = page.getByRole('textbox', { name: label })
-  await box.click()
-  await page.keyboard.press('ControlOrMeta+a')
-  await page.keyboard.insertText(text)
-}
-
-const main = {}
-const visits = `SELECT CASE WHEN hlthp = 1 THEN 'poor' WHEN hlthf = 1 THEN 'fair' WHEN hlthg = 1 THEN 'good' ELSE 'excellent' END AS self_rated_health,
-  COUNT(*) AS person_years, ROUND(AVG(mdvis), 2) AS mean_visits
-FROM randhie GROUP BY self_rated_health HAVING COUNT(*) >= 10 ORDER BY mean_visits`
-const chronic = `SELECT CASE WHEN physlm > 0 THEN 'yes' ELSE 'no' END AS physical_limitation, COUNT(*) AS person_years, ROUND(AVG(mdvis), 2) AS mean_visits
-FROM randhie GROUP BY physical_limitation HAVING COUNT(*) >= 10`
-
-await step('the sign-in page refuses a wrong password in plain words', async () => {
-  const page = await person('stranger')
-  await page.goto(o.base)
-  await page.getByLabel('Name', { exact: true }).fill('nobody')
-  await page.getByLabel('Password').fill('not the password')
-  await page.getByRole('button', { name: 'Sign in' }).click()
-  await page.getByRole('alert').waitFor()
-})
-
-await step('the researcher signs in by link', () => signIn('researcher', o.links.researcher))
-const rosa = pages.researcher
-
-await step('the researcher finds the project and its data', async () => {
-  await rosa.getByRole('navigation', { name: 'Main' }).getByRole('link', { name: 'Projects' }).click()
-  await rosa.getByRole('link', { name: /Aurora/ }).first().click()
-  await rosa.getByRole('heading', { level: 1, name: /Aurora/ }).waitFor()
-  main.project = new URL(rosa.url()).pathname
-  await rosa.getByRole('link', { name: /RAND Health/ }).click()
-  await rosa.getByRole('searchbox', { name: 'Find in the dictionary' }).fill('visits')
-  await rosa.getByRole('cell', { name: 'mdvis' }).waitFor()
-  main.dataset = new URL(rosa.url()).pathname
-  await rosa.goBack()
-})
-
-await step('the researcher writes an analysis with two outputs', async () => {
-  await rosa.getByRole('link', { name: 'New analysis' }).first().click()
-  await rosa.getByRole('heading', { level: 1, name: 'New analysis' }).waitFor()
-  main.new = new URL(rosa.url()).pathname
-  const tables = rosa.getByRole('complementary', { name: 'Tables and dictionary' })
+// The main job.
+await story('rosa finds the project', async () => {
+  await rosa.page.getByRole('navigation', { name: 'Main' }).getByRole('link', { name: 'Projects' }).click()
+  await rosa.page.getByRole('main').getByRole('link', { name: /Aurora/ }).click()
+  await rosa.heading(/Aurora/)
+  at.project = path(rosa)
+}, rosa.page)
+await story('rosa finds a column in the dictionary', async () => {
+  await rosa.link(/RAND Health/).first().click()
+  await rosa.page.getByRole('searchbox', { name: 'Find in the dictionary' }).fill('visits')
+  await rosa.page.getByRole('cell', { name: 'mdvis' }).waitFor()
+  at.dataset = path(rosa)
+}, rosa.page)
+await check('a click on a column puts its name into the statement', async () => {
+  await rosa.go(`${at.project}/new`)
+  const tables = rosa.page.getByRole('complementary', { name: 'Tables and dictionary' })
   await tables.getByRole('searchbox').fill('mdvis')
-  await rosa.getByRole('textbox', { name: /SQL statement/ }).waitFor()
+  const statement = rosa.page.getByRole('textbox', { name: /SQL statement/ })
+  await statement.waitFor()
   await tables.getByRole('button', { name: /mdvis/ }).click()
-  ok((await rosa.getByRole('textbox', { name: /SQL statement/ }).textContent()).includes('mdvis'), 'a click on a column did not insert its name')
-  await tables.getByRole('searchbox').fill('')
-  await rosa.getByLabel('File name').fill('visits_by_health.csv')
-  await write(rosa, /SQL statement for visits_by_health/, visits)
-  await rosa.getByRole('button', { name: 'Another output' }).click()
-  await rosa.getByLabel('File name').nth(1).fill('visits_by_limitation.csv')
-  await rosa.getByRole('textbox', { name: /SQL statement for visits_by_limitation/ }).waitFor()
-  await write(rosa, /SQL statement for visits_by_limitation/, chronic)
-  await rosa.getByLabel('Name', { exact: false }).first().waitFor()
-  await rosa.getByPlaceholder('Visits by self-rated health').fill('Visits by health and limitation')
-  await rosa.screenshot({ path: join(shots, 'new-analysis-filled.png'), fullPage: true })
-})
-
-await step('it runs and its outputs are held', async () => {
-  await rosa.getByRole('button', { name: 'Run analysis' }).click()
-  await rosa.waitForURL(/\/jobs\/[^/]+$/)
-  main.job = new URL(rosa.url()).pathname
-  await rosa.getByRole('link', { name: 'Send to review' }).waitFor({ timeout: o.jobTimeout ?? 120_000 })
-  await rosa.getByRole('button', { name: 'visits_by_health.csv' }).click()
-  await rosa.getByRole('cell', { name: 'excellent' }).waitFor()
-})
-
-await step('the researcher sends it to review', async () => {
-  await rosa.getByRole('link', { name: 'Send to review' }).click()
-  await rosa.getByLabel('Context').fill('Mean visits for two groupings, for a table in a report. Groups are large.')
-  await rosa.getByLabel('Population').fill('All 20,190 person-years of the dataset.')
-  await rosa.getByLabel('Disclosure controls').fill('Groups under 10 are left out, means are rounded to two places.')
-  main.send = new URL(rosa.url()).pathname
-  await rosa.screenshot({ path: join(shots, 'send-filled.png'), fullPage: true })
-  await rosa.getByRole('button', { name: 'Send to review' }).click()
-  await rosa.waitForURL(/\/airlock\/[^/]+$/)
-  main.request = new URL(rosa.url()).pathname
-  await rosa.getByRole('status').filter({ hasText: 'The checkers’ turn' }).waitFor()
-})
-
-for (const [i, who] of ['checker1', 'checker2'].entries()) {
-  await step(`${who} opens each file and approves`, async () => {
-    const page = await signIn(who, o.links[who])
-    await page.getByRole('link', { name: /Visits by health and limitation/ }).first().click()
-    const files = page.getByRole('navigation', { name: 'Files of the request' })
-    await files.waitFor()
-    await page.getByRole('table').first().waitFor()
-    if (i === 1) ok(await page.getByText('are shown when all are in').isVisible(), 'nothing says that the other vote is hidden')
-    await settle(page)
-    await page.getByRole('heading', { level: 1 }).click()
-    await page.keyboard.press('j')
-    await page.getByRole('heading', { level: 2, name: 'visits_by_limitation.csv' }).waitFor()
-    await page.getByRole('cell', { name: 'yes', exact: true }).waitFor()
-    await page.getByRole('radio', { name: /^Approve Every/ }).waitFor()
-    await page.keyboard.press('a')
-    ok(await page.getByRole('radio', { name: /^Approve/ }).isChecked(), 'the key a did not choose approve')
-    await page.screenshot({ path: join(shots, `review-${who}.png`), fullPage: true })
-    await page.getByRole('textbox', { name: /^Comment/ }).fill('Counts are large, means are rounded.')
-    await page.getByRole('button', { name: 'Cast your vote' }).click()
-    await page.getByRole('button', { name: 'Cast your vote' }).waitFor({ state: 'detached' })
+  must((await statement.inputValue().catch(() => statement.textContent())).includes('mdvis'), 'it does not')
+  quiet(rosa)
+}, rosa.page)
+await story('rosa runs an analysis until its two files are held', async () => { at.job = await analyse(rosa, visits); quiet(rosa) }, rosa.page)
+await check('rosa reads a file that is still inside', async () => {
+  await rosa.button('visits_by_health.csv').click()
+  await rosa.page.getByRole('cell', { name: 'excellent' }).waitFor()
+}, rosa.page)
+await story('rosa sends it to review', async () => {
+  await rosa.link('Send to review').click()
+  await describe(rosa, {
+    Context: 'Mean number of outpatient visits by self-rated health and by physical limitation, for a table in a report. The smallest group has more than 300 person-years.',
+    Population: 'All 20,190 person-years of the RAND Health Insurance Experiment subset.',
+    'Disclosure controls': 'Groups under 10 are left out; means have two decimals, shares one.',
   })
+  await rosa.button('Send to review').click()
+  await rosa.page.waitForURL(/\/airlock\/[^/]+$/)
+  await rosa.button('Withdraw').waitFor()
+  at.request = path(rosa)
+  quiet(rosa)
+}, rosa.page)
+await check('rosa cannot review her own request', async () => must(!(await rosa.button('Cast your vote').count()), 'she can vote'))
+await story('carl opens every file and approves', async () => { await review(carl, visits.name, 'Approve', 'Large groups, rounded means.'); quiet(carl) }, carl.page)
+await check('cemile does not see the vote of carl before her own', async () => {
+  await cemile.go(at.request)
+  await cemile.text(/are shown when all are in/)
+  must(!(await cemile.page.getByText('Large groups, rounded means.').count()), 'she sees it')
+  quiet(cemile)
+}, cemile.page)
+await story('cemile opens every file and approves', async () => { await review(cemile, visits.name, 'Approve', 'No cell under ten.'); quiet(cemile) }, cemile.page)
+await check('rosa sees both votes without loading the page again', async () => {
+  await rosa.text('Large groups, rounded means.')
+  await rosa.text('No cell under ten.')
+}, rosa.page)
+await story('rosa makes the release', async () => {
+  await rosa.button('Make the release').click()
+  await rosa.page.waitForURL(/\/releases\//)
+  await rosa.settle()
+  at.release = path(rosa)
+  quiet(rosa)
+}, rosa.page)
+await check('the hash on the page is the hash of the zip that came out', async () => {
+  const [zip] = await Promise.all([rosa.page.waitForEvent('download'), rosa.button(/^Download zip/).click()])
+  const bytes = readFileSync(await zip.path())
+  const sum = createHash('sha256').update(bytes).digest('hex')
+  must(bytes.subarray(0, 2).toString() === 'PK' && /\.zip$/.test(zip.suggestedFilename()), `${zip.suggestedFilename()} is no zip`)
+  must((await rosa.page.getByRole('main').innerText()).includes(sum), `the page does not show ${sum}`)
+  quiet(rosa)
+}, rosa.page)
+
+// A cell that is too small.
+await story('rosa runs an analysis with a cell under ten', async () => { at.small = await analyse(rosa, cells); quiet(rosa) }, rosa.page)
+await look(rosa, 'job-held', true)
+await story('rosa describes the request', async () => {
+  await rosa.link('Send to review').click()
+  await describe(rosa, { Context: 'Cell sizes of plan by self-rated health, to see where a comparison is possible.', Population: 'All person-years of the subset.', 'Disclosure controls': 'None: the cells are shown as they are.' })
+}, rosa.page)
+await look(rosa, 'send', true)
+await story('the small cell stops it until an exception is argued', async () => {
+  await rosa.expecting(/\b4\d\d\b.*\/api\/v1\/airlock\//, async () => {
+    await rosa.button('Send to review').click()
+    await rosa.page.getByRole('alert').waitFor()
+    await rosa.text(/holds counts under 10/)
+  })
+  await rosa.page.evaluate(() => scrollTo(0, 0))
+  await rosa.page.screenshot({ path: `${shots}/send-stopped.png`, fullPage: true })
+  must(path(rosa) === `${at.small}/send`, 'it was sent')
+  await describe(rosa, { Exception: 'The data is public, so the small cell tells nothing new about anybody.' })
+  await rosa.button('Send to review').click()
+  await rosa.button('Withdraw').waitFor()
+  at.exception = path(rosa)
+  quiet(rosa)
+}, rosa.page)
+await story('carl finds the cell marked and the exception above it', async () => {
+  await carl.go(at.exception)
+  await carl.text(/Asked despite/)
+  await carl.text('Stops release')
+  await carl.page.locator('td.block').first().waitFor()
+  quiet(carl)
+}, carl.page)
+await look(carl, 'review')
+await check('keys of the review page: ? opens the list, n goes to the finding, a chooses approve', async () => {
+  await carl.go(at.exception)
+  await carl.page.keyboard.press('Shift+?')
+  const help = carl.page.getByRole('dialog', { name: 'Keys on this page' })
+  await help.waitFor()
+  await carl.page.keyboard.press('Escape')
+  await help.waitFor({ state: 'detached' })
+  await carl.page.keyboard.press('n')
+  await carl.page.locator('td.block.at').waitFor()
+  await carl.page.keyboard.press('a')
+  must(await carl.page.getByRole('radio', { name: /^Approve/ }).isChecked(), 'a does not choose approve')
+  await carl.page.screenshot({ path: `${shots}/review-voting.png` })
+  await carl.page.keyboard.press('Tab')
+  must(await carl.button('Cast your vote').evaluate((e) => e === document.activeElement), 'Tab does not lead from the comment to the vote')
+  quiet(carl)
+}, carl.page)
+await story('both want a change and rosa has it back', async () => {
+  await review(carl, cells.name, 'Change wanted', 'Join the smallest groups.')
+  await review(cemile, cells.name, 'Change wanted', 'One cell is under ten.')
+  await rosa.go('/')
+  await rosa.page.getByRole('main').getByRole('link', { name: new RegExp(cells.name) }).first().waitFor()
+  for (const p of [carl, cemile, rosa]) quiet(p)
+}, rosa.page)
+
+await check('rosa changes the request', async () => {
+  await rosa.go(at.exception)
+  await rosa.button('Change the request').click()
+  const dialog = rosa.page.getByRole('dialog', { name: 'Change the request' })
+  await dialog.getByLabel(/^Disclosure controls/).fill('The two smallest groups will be joined.')
+  await rosa.page.screenshot({ path: `${shots}/request-change.png` })
+  await dialog.getByRole('button', { name: 'Save the request' }).click()
+  await dialog.waitFor({ state: 'detached' })
+  await rosa.text('The two smallest groups will be joined.')
+  quiet(rosa)
+}, rosa.page)
+
+// By keyboard.
+await check('Ctrl K finds a dataset and opens it', async () => {
+  await rosa.page.keyboard.press('Control+k')
+  await rosa.page.getByRole('combobox', { name: 'Search' }).fill('rand')
+  await rosa.page.getByRole('option', { name: /RAND Health/ }).waitFor()
+  await rosa.page.screenshot({ path: `${shots}/search.png` })
+  await rosa.page.keyboard.press('Enter')
+  await rosa.heading(/RAND Health/)
+  quiet(rosa)
+}, rosa.page)
+
+// Every page, for the person whom it fits; true: it has a primary action.
+for (const [p, name, address, primary] of [
+  [nobody, 'sign-in', '/', 'Sign in'], [nobody, 'link-empty', '/link'],
+  [rosa, 'home', '/', true], [rosa, 'projects', '/projects'], [rosa, 'project', at.project, true], [rosa, 'new-analysis', `${at.project}/new`],
+  [rosa, 'data', '/datasets'], [rosa, 'dataset', at.dataset], [rosa, 'jobs', '/jobs', true], [rosa, 'job-released', at.job, true],
+  [rosa, 'requests', '/airlock'], [rosa, 'request-back', at.exception, true], [rosa, 'request-released', at.request, true],
+  [rosa, 'releases', '/releases'], [rosa, 'release', at.release, true], [rosa, 'images', '/images'], [rosa, 'account', '/account'], [rosa, 'lost', '/no/such/place', true],
+  [carl, 'home-checker', '/'], [carl, 'requests-checker', '/airlock'], [carl, 'request-released-checker', at.request], [carl, 'request-back-checker', at.exception],
+  [olga, 'home-operator', '/'], [olga, 'projects-operator', '/projects', true], [olga, 'project-operator', at.project], [olga, 'people', '/people', true],
+  [olga, 'images-operator', '/images', true], [olga, 'audit', '/audit', true], [olga, 'system', '/system'],
+]) {
+  const opened = await check(`${name} opens`, () => p.expecting(p === nobody ? /\b401\b.*\/api\/v1\/session/ : /^$/, async () => { await p.go(address); quiet(p) }), p.page)
+  if (opened) await look(p, name, primary)
 }
+await check('the menu opens on a small screen', async () => {
+  await rosa.page.setViewportSize({ width: 390, height: 844 })
+  await rosa.go('/')
+  await rosa.button('Open the menu').click()
+  await rosa.page.screenshot({ path: `${shots}/menu-390.png` })
+  await rosa.page.getByRole('navigation', { name: 'Main' }).getByRole('link', { name: 'Data' }).click()
+  await rosa.heading('Data')
+  quiet(rosa)
+}, rosa.page)
+await check('olga verifies the audit log', async () => {
+  await olga.go('/audit')
+  await olga.button('Verify the log').click()
+  await olga.text(/events match their hashes/)
+  await olga.page.screenshot({ path: `${shots}/audit-verified.png` })
+  quiet(olga)
+}, olga.page)
 
-await step('the researcher makes the release', async () => {
-  await rosa.getByRole('button', { name: 'Make the release' }).waitFor() // by itself: the page is live
-  await rosa.getByRole('button', { name: 'Make the release' }).click()
-  await rosa.waitForURL(/\/releases\/[^/]+$/)
-  main.release = new URL(rosa.url()).pathname
-})
-
-await step('the zip downloads and has the hash of the page', async () => {
-  const [d] = await Promise.all([rosa.waitForEvent('download'), rosa.getByRole('button', { name: /^Download zip/ }).click()])
-  const file = join(shots, 'release.zip')
-  await d.saveAs(file)
-  const sum = createHash('sha256').update(readFileSync(file)).digest('hex')
-  ok((await rosa.getByRole('main').textContent()).includes(sum), `the page does not show ${sum}`)
-})
-
-await step('the operator signs in by link', () => signIn('operator', o.links.operator))
-
-await step('the audit log verifies from its page', async () => {
-  await pages.operator.goto(o.base + '/audit')
-  await pages.operator.getByRole('button', { name: 'Verify the log' }).click()
-  await pages.operator.getByText(/events match their hashes/).waitFor()
-})
-
-await step('the palette finds the job by keyboard', async () => {
-  await rosa.goto(o.base + '/')
-  await rosa.getByRole('heading', { level: 1, name: 'Home' }).waitFor()
-  await rosa.keyboard.press('ControlOrMeta+k')
-  await rosa.getByRole('combobox', { name: 'Search' }).fill('limitation')
-  await rosa.getByRole('option', { name: /Visits by health and limitation/ }).first().waitFor()
-  await rosa.keyboard.press('Enter')
-  await rosa.waitForURL(/\/(jobs|airlock|releases)\//)
-})
-
-async function reachable(page) {
-  const seen = new Set()
-  for (let i = 0; i < 40; i++) {
-    await page.keyboard.press('Tab')
-    seen.add(await page.evaluate(() => document.activeElement?.textContent?.trim() || document.activeElement?.getAttribute('aria-label') || document.activeElement?.tagName))
-  }
-  return seen
+// Somebody new.
+const nina = await Person.enter(browser, 'nina', base)
+const entered = await check('olga creates an account and nina opens its link', async () => {
+  await olga.go('/people')
+  await olga.button('Create an account').click()
+  const dialog = olga.page.getByRole('dialog', { name: 'Create an account' })
+  await dialog.getByLabel('Full name').fill('Nina Roth')
+  await dialog.getByLabel(/^Sign-in name/).fill('nina')
+  await dialog.getByRole('button', { name: 'Create account' }).click()
+  const link = olga.page.getByRole('dialog', { name: /One-time link/ }).locator('code')
+  await nina.expecting(/\b401\b.*\/api\/v1\/session/, async () => {
+    await nina.page.goto((await link.innerText()).trim())
+    await nina.heading('Sign in with your link')
+    quiet(nina)
+  })
+  quiet(olga)
+}, olga.page)
+if (entered) {
+  await look(nina, 'link', 'Sign in')
+  await check('nina sets a password and is asked for a second factor', async () => {
+    await nina.button('Sign in').click()
+    await nina.heading('Set up your account')
+    await nina.field(/^New password ?At least/).fill('four calm words here')
+    await nina.field('New password again').fill('four calm words here')
+    await nina.button('Save the password').click()
+    await nina.page.getByAltText(/QR code/).waitFor()
+    quiet(nina)
+  }, nina.page)
+  await look(nina, 'enrol', 'Confirm the code')
 }
-
-await step('the project page is reached with the Tab key alone', async () => {
-  await rosa.goto(o.base + main.project)
-  await rosa.getByRole('link', { name: 'New analysis' }).first().waitFor()
-  const seen = await reachable(rosa)
-  ok(seen.has('New analysis'), 'Tab never reaches New analysis')
-})
-
-const tour = [
-  ['stranger', 'sign-in', '/'], ['stranger', 'link', '/link#xyz'],
-  ['researcher', 'home', '/'], ['researcher', 'projects', '/projects'], ['researcher', 'project', main.project],
-  ['researcher', 'data', '/datasets'], ['researcher', 'dataset', main.dataset], ['researcher', 'new-analysis', main.new],
-  ['researcher', 'jobs', '/jobs'], ['researcher', 'job', main.job], ['researcher', 'send', main.send], ['researcher', 'request', main.request],
-  ['researcher', 'releases', '/releases'], ['researcher', 'release', main.release], ['researcher', 'account', '/account'], ['researcher', 'lost', '/nowhere'],
-  ['checker1', 'checker-home', '/'], ['checker1', 'reviews', '/airlock'], ['checker1', 'review', main.request],
-  ['operator', 'operator-home', '/'], ['operator', 'people', '/people'], ['operator', 'images', '/images'], ['operator', 'audit', '/audit'], ['operator', 'system', '/system'],
-]
-
-for (const [who, name, path] of tour) {
-  const page = pages[who]
-  if (!page || !path) { await step(`page ${name}`, () => { throw new Error('an earlier step left nothing to open') }); continue }
-  for (const [size, viewport] of [['1280', wide], ['390', narrow]]) {
-    for (const scheme of ['light', 'dark']) {
-      await step(`page ${name} ${size} ${scheme}`, async () => {
-        await page.emulateMedia({ colorScheme: scheme, reducedMotion: 'reduce' })
-        await page.setViewportSize(viewport)
-        await page.goto(o.base + path)
-        await page.getByRole('heading', { level: 1 }).first().waitFor()
-        await settle(page)
-        await page.screenshot({ path: join(shots, `${name}-${size}-${scheme}.png`), fullPage: true })
-        const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)
-        ok(over <= 0, `the page is ${over} px wider than the window`)
-        if (!(await page.evaluate(() => 'axe' in window))) await page.evaluate(axe)
-        const found = await page.evaluate(async () => {
-          const r = await window.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'], resultTypes: ['violations'] })
-          return r.violations.filter((v) => v.impact === 'serious' || v.impact === 'critical').map((v) => `${v.id}: ${v.nodes.slice(0, 3).map((n) => n.target.join(' ') + ' ' + (n.any[0]?.message ?? '')).join(' | ')}`)
-        })
-        ok(found.length === 0, found.join('\n'))
-      })
-    }
-  }
-}
-
-await step('the browser refused nothing and no script failed', () => {
-  ok(complaints.length === 0, [...new Set(complaints)].slice(0, 10).join('\n'))
-})
-
-await step('signing out ends the session', async () => {
-  await rosa.setViewportSize(wide)
-  await rosa.goto(o.base + '/')
-  await rosa.getByRole('button', { name: /Your account/ }).click()
-  await rosa.getByRole('button', { name: 'Sign out' }).click()
-  await rosa.getByRole('heading', { level: 1, name: 'Sign in' }).waitFor()
-})
+await check('rosa signs out', async () => {
+  await rosa.page.setViewportSize({ width: 1280, height: 800 })
+  await rosa.go('/')
+  await rosa.button(/Your account/).click()
+  await rosa.button('Sign out').click()
+  await rosa.heading('Sign in')
+  quiet(rosa)
+}, rosa.page)
 
 await browser.close()
-console.log(`walk: ${passed} passed, ${failed} failed`)
-process.exit(failed ? 1 : 0)
+process.exit(finish())
