@@ -65,6 +65,13 @@ func (r Request) complete(op string) error {
 	return nil
 }
 
+func blocked(n int) string {
+	if n == 1 {
+		return "One finding blocks this request"
+	}
+	return strconv.Itoa(n) + " findings block this request"
+}
+
 // admit refuses what must not reach a reviewer and keeps the findings, so that
 // the requester sees them in the draft.
 func (s *Service) admit(ctx context.Context, actor access.Actor, w work) error {
@@ -76,7 +83,7 @@ func (s *Service) admit(ctx context.Context, actor access.Actor, w work) error {
 		}
 	}
 	if n := w.blocks(); refusal == nil && n > 0 && w.request.Exception == "" {
-		refusal = fault.WithNext(fault.New(op, fault.Invalid, "%d findings block this request. Remove their causes, or give a reason for an exception that both reviewers will see.", n),
+		refusal = fault.WithNext(fault.New(op, fault.Invalid, "%s. Change the analysis, or give a reason for an exception that both reviewers will see.", blocked(n)),
 			"Look at the findings of each file.")
 	}
 	if refusal == nil {

@@ -50,6 +50,12 @@ func (r Request) nextText(yours, voted bool) string {
 	return "Nothing to do: the request was withdrawn. The job's outputs can be asked for again."
 }
 
+// shows reports whether the files that the request lists now are for actor's
+// eyes: what a project prepares for the next round is its own until it is sent.
+func (r Request) shows(actor access.Actor) bool {
+	return !r.State.Editable() || actor.In(r.Project) != ""
+}
+
 // can lists what the actor may do to the request now, in the words of the
 // actions: edit, submit, withdraw, review, comment, view, release.
 func (r Request) can(actor access.Actor, voted bool) []string {
@@ -64,7 +70,7 @@ func (r Request) can(actor access.Actor, voted bool) []string {
 		{"withdraw", access.AirlockWithdraw, r.State.Can(Withdrawn)},
 		{"review", access.AirlockReview, r.State.UnderReview() && !voted},
 		{"comment", access.AirlockComment, !r.State.Terminal()},
-		{"view", access.AirlockView, true},
+		{"view", access.AirlockView, r.shows(actor)},
 		{"release", access.ReleaseMake, r.State == Approved},
 	} {
 		if a.now && access.Can(actor, a.action, r.thing()) {
