@@ -54,10 +54,10 @@ func detail(d map[string]string) string {
 		parts = append(parts, "attempt "+v)
 	}
 	if v := d["outputs"]; v != "" {
-		parts = append(parts, v+" outputs")
+		parts = append(parts, counted(v, "output"))
 	}
 	if v := d["refused"]; v != "" && v != "0" {
-		parts = append(parts, v+" outputs refused")
+		parts = append(parts, counted(v, "output")+" refused")
 	}
 	if v := d["mode"]; v == "image" {
 		parts = append(parts, "all images are approved")
@@ -65,6 +65,13 @@ func detail(d map[string]string) string {
 		parts = append(parts, "this project approves no jobs")
 	}
 	return strings.Join(parts, ", ")
+}
+
+func counted(n, word string) string {
+	if n == "1" {
+		return "1 " + word
+	}
+	return n + " " + word + "s"
 }
 
 // next is the one next step for this reader.
