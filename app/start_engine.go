@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"tresor/app/fault"
@@ -44,6 +45,7 @@ func (a *App) engineUp(ctx context.Context, tell func(News)) (stop func(), err e
 		runner, stop, err := a.openPodman(ctx)
 		if err == nil {
 			a.engine.set(runner, runner)
+			a.tellLimits(ctx, tell)
 			return stop, nil
 		}
 		a.engine.fail(err)
@@ -61,6 +63,22 @@ func (a *App) engineUp(ctx context.Context, tell func(News)) (stop func(), err e
 		case <-time.After(pause):
 		}
 	}
+}
+
+// tellLimits says at the start what every job would be told: that this host
+// cannot bind limits, and that jobs are refused or run without them.
+func (a *App) tellLimits(ctx context.Context, tell func(News)) {
+	caps, err := a.engine.Capabilities(ctx)
+	if err != nil || len(caps.Unlimited) == 0 {
+		return
+	}
+	reasons := strings.Join(caps.Unlimited, ", ")
+	if a.cfg.Sandbox.AllowUnlimited {
+		a.o.Log.Warn("jobs run without limits, as sandbox.allow_unlimited says", "not_enforced", reasons)
+		return
+	}
+	a.o.Log.Error("jobs are refused: limits cannot be enforced on this host", "not_enforced", reasons)
+	tell(News{Warnings: []string{"jobs are refused: this host cannot enforce limits (" + reasons + "). `tresor doctor` says what to do."}})
 }
 
 func engineText(err error) string {
