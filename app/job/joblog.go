@@ -31,6 +31,10 @@ func (s *Service) logPath(job string, task int) string {
 	return filepath.Join(s.folder(job), fmt.Sprintf("log-%d", task))
 }
 
+// markerRoom lets the agent's last line, which says that the log was cut at its
+// limit, still be kept.
+const markerRoom = 256
+
 func (s *Service) openLog(job string, task int, max int64) (*logFile, error) {
 	if err := makeFolder(s.folder(job), 0o711); err != nil {
 		return nil, err
@@ -43,7 +47,7 @@ func (s *Service) openLog(job string, task int, max int64) (*logFile, error) {
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	return &logFile{s: s, job: job, task: task, max: max, f: f, pos: info.Size(), kept: info.Size()}, nil
+	return &logFile{s: s, job: job, task: task, max: max + markerRoom, f: f, pos: info.Size(), kept: info.Size()}, nil
 }
 
 // write takes the next piece of the stream. What was stored before is skipped; a

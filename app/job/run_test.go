@@ -231,7 +231,11 @@ func TestALogIsBounded(t *testing.T) {
 	sub := h.task("talk")
 	sub.Limits = &Limits{LogSize: 1000}
 	j := h.until(h.submit(sub).ID, Failed)
-	if n := len(h.logOf(j.ID, 0)); n > 1000 {
-		t.Errorf("log has %d bytes", n)
+	log := h.logOf(j.ID, 0)
+	if len(log) > 1000+markerRoom || strings.Count(log, "x") != 1000 {
+		t.Errorf("log has %d bytes", len(log))
+	}
+	if !strings.HasSuffix(log, "[tresor: log cut after 1000 bytes]\n") {
+		t.Errorf("the log does not say that it was cut: …%q", log[max(0, len(log)-60):])
 	}
 }
