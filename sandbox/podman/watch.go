@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"os/exec"
@@ -124,11 +125,23 @@ func (s *Service) listen(r io.ReadCloser) {
 	defer r.Close()
 	for sc := bufio.NewScanner(r); sc.Scan(); {
 		line := sandbox.Printable(sc.Text())
-		s.o.Log.Info("podman: " + line)
+		s.o.Log.Log(context.Background(), levelOf(line), "podman: "+line)
 		s.mu.Lock()
 		s.last = append(s.last[max(0, len(s.last)-4):], line)
 		s.mu.Unlock()
 	}
+}
+
+// chatter is what Podman says of every image that it loads.
+var chatter = []string{"Getting image source signatures", "Copying blob", "Copying config", "Writing manifest", "Storing signatures"}
+
+func levelOf(line string) slog.Level {
+	for _, c := range chatter {
+		if strings.HasPrefix(line, c) {
+			return slog.LevelDebug
+		}
+	}
+	return slog.LevelInfo
 }
 
 func (s *Service) words() string {
