@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+	"syscall"
 	"time"
 
 	"tresor/app/fault"
@@ -92,8 +93,19 @@ func problemOf(err error, correlation string) (Problem, time.Duration) {
 		p.Status, p.Code = http.StatusUnauthorized, codeNeedTOTP
 	case errors.Is(err, identity.ErrUnauthenticated):
 		p.Status, p.Code = http.StatusUnauthorized, codeSignIn
+	case diskFull(err):
+		p.Status, p.Title = http.StatusInsufficientStorage, "The disk is full"
+		if p.Next == "" {
+			p.Next = "Ask the operator to free space, then try again."
+		}
 	}
 	return p, identity.RetryAfter(err)
+}
+
+// diskFull tells the server's own disk from the limits of the person who asks:
+// only an operator can help, so it is answered and logged as the server's failure.
+func diskFull(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
 func tooLarge(limit int64) error {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -32,6 +33,7 @@ func TestProblemOf(t *testing.T) {
 		{"conflict", fault.Kinded("x", fault.Conflict, secret, "It has ended."), 409, "conflict", "It has ended.", ""},
 		{"unavailable", fault.New("x", fault.Unavailable, "Later."), 503, "unavailable", "Later.", ""},
 		{"exhausted", fault.New("x", fault.Exhausted, "Full."), 429, "exhausted", "Full.", ""},
+		{"disk full", fault.Kinded("x", fault.Exhausted, errors.Join(syscall.ENOSPC, secret), "Nothing was saved."), 507, "exhausted", "Nothing was saved.", "Ask the operator to free space, then try again."},
 		{"internal with a cause", fault.Wrap("x", secret), 500, "internal", "Something went wrong", ""},
 		{"unclassified", secret, 500, "internal", "Something went wrong", ""},
 		{"cancelled", context.Canceled, 503, "unavailable", "not available", ""},

@@ -2,6 +2,7 @@ package store
 
 import (
 	"errors"
+	"syscall"
 
 	"github.com/mattn/go-sqlite3"
 
@@ -30,8 +31,8 @@ func classify(op string, err error) error {
 		return err
 	}
 	switch e.Code {
-	case sqlite3.ErrFull:
-		return fault.Kinded(op, fault.Exhausted, err, "The disk that holds the database is full, so nothing was saved. Free some space and try again.")
+	case sqlite3.ErrFull: // joined, so that those above need not know SQLite's codes
+		return fault.Kinded(op, fault.Exhausted, errors.Join(syscall.ENOSPC, err), "The disk that holds the database is full, so nothing was saved. Free some space and try again.")
 	case sqlite3.ErrIoErr, sqlite3.ErrCantOpen, sqlite3.ErrReadonly, sqlite3.ErrPerm:
 		return fault.Kinded(op, fault.Unavailable, err, "The disk that holds the database does not answer as it should, so nothing was saved. Check the disk and the rights of the data folder, then try again.")
 	case sqlite3.ErrBusy, sqlite3.ErrLocked:
