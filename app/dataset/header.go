@@ -43,9 +43,12 @@ func (in *intake) header(k *block) *flaw {
 	if bad != nil {
 		return bad
 	}
+	if bad := in.shape(names, delim); bad != nil {
+		return bad // before its lines count: the flaw is in the first of them
+	}
 	in.lines[0] = lines
 	k.data = k.data[min(rest, len(k.data)):]
-	return in.shape(names, delim)
+	return nil
 }
 
 // endless says what is wrong with a first line of more than a block.

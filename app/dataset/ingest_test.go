@@ -125,7 +125,7 @@ func TestIngestRefuses(t *testing.T) {
 		{"header of numbers", "a.csv", "1,2\n3,4\n", "does not name the columns"},
 		{"R row names", "a.csv", "\"\",b\n1,2\n", "column 1 has no name"},
 		{"no name", "a.csv", "a,,c\n1,2,3\n", "column 2 has no name"},
-		{"same name", "a.csv", "Age,b,age\n1,2,3\n", "columns 1 and 3 have the same name"},
+		{"same name", "a.csv", "Age,b,age\n1,2,3\n", "a.csv, line 1: columns 1 and 3 have the same name"},
 		{"same name without signs", "a.csv", "a b,a-b\n1,2\n", "columns 1 and 2 have the same name"},
 		{"control character in a name", "a.csv", "a,b\x07\n1,2\n", "invisible or control character"},
 		{"extension", "a.xlsx", "a,b\n", "extension is not one"},
