@@ -70,7 +70,7 @@ func (t *throttle) check(keys ...string) error {
 	}
 	wait = (wait + time.Second - 1).Truncate(time.Second)
 	return fault.Kinded("identity.throttle", fault.Exhausted, &Throttled{wait},
-		"Too many wrong attempts to sign in. Try again in %d seconds.", int(wait/time.Second))
+		"Too many wrong attempts to sign in. Try again in %s.", wait)
 }
 
 // fail counts one failure for a key that has free attempts before it waits, and
