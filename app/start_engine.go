@@ -15,9 +15,10 @@ import (
 	"tresor/sandbox/podman"
 )
 
+// accountWarning says which account runs what, so that nobody takes it for more.
 func accountWarning(account string) []string {
 	if os.Geteuid() == 0 {
-		return nil
+		return []string{fmt.Sprintf("the server runs as root; Podman and the containers run under %s. The server has no account of its own yet.", account)}
 	}
 	return []string{fmt.Sprintf("one account runs the server and the containers. Installed as root they are two (%s).", account)}
 }

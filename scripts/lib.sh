@@ -65,3 +65,9 @@ ensure_sandbox() {
   grep -q "^$(id -un):" /etc/subuid 2>/dev/null ||
     as_root usermod --add-subuids 300000-365535 --add-subgids 300000-365535 "$(id -un)"
 }
+
+# containers_reach DIR: can the account that runs containers pass through DIR?
+containers_reach() {
+  [ "$(id -u)" = 0 ] || return 0
+  setpriv --reuid=tresor-sandbox --regid="$(id -g tresor-sandbox)" --clear-groups test -x "$1"
+}

@@ -49,7 +49,7 @@ type Options struct {
 func Run(ctx context.Context, o Options) []Check {
 	checks := []Check{kernel(), account(o.Account), subordinateIDs(o.Account), cgroups()}
 	checks = append(checks, engine(ctx, o)...)
-	return append(checks, dataFolder(o.Data), disk(o.Data), clock(), swap())
+	return append(checks, dataFolder(o.Data), reach(o.Data, o.Account), disk(o.Data), clock(), swap())
 }
 
 // Unfit reports whether any check failed.

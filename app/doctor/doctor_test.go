@@ -114,7 +114,7 @@ func TestRunNamesEverythingAndAdvises(t *testing.T) {
 			t.Errorf("%s fails without a next step", c.Name)
 		}
 	}
-	for _, want := range []string{"kernel", "accounts", "subordinate ids", "cgroups", "podman", "data folder", "disk", "clock", "swap"} {
+	for _, want := range []string{"kernel", "accounts", "subordinate ids", "cgroups", "podman", "data folder", "path to the data", "disk", "clock", "swap"} {
 		if !seen[want] {
 			t.Errorf("%s was not checked", want)
 		}

@@ -63,7 +63,7 @@ func account(name string) Check {
 	if _, err := user.Lookup(name); err != nil {
 		return fail("accounts", "Run scripts/sandbox-account as root; it creates the account with its id ranges.", "the account %s, which runs the containers, does not exist.", name)
 	}
-	return ok("accounts", "containers run under %s, the server does not", name)
+	return ok("accounts", "the server runs as root, Podman and the containers under %s", name)
 }
 
 func runner(name string) string {
