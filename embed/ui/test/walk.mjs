@@ -186,6 +186,7 @@ await check('keys of the review page: ? opens the list, n goes to the finding, a
   await help.waitFor({ state: 'detached' })
   await carl.page.keyboard.press('n')
   await carl.page.locator('td.block.at').waitFor()
+  await carl.page.screenshot({ path: `${shots}/review-finding.png` })
   await carl.page.keyboard.press('a')
   must(await carl.page.getByRole('radio', { name: /^Approve/ }).isChecked(), 'a does not choose approve')
   await carl.page.screenshot({ path: `${shots}/review-voting.png` })
