@@ -111,3 +111,17 @@ func TestTurnSaysSomethingToEverybody(t *testing.T) {
 		}
 	}
 }
+
+func TestFilesOfTheNextRoundAreTheProjectsOwn(t *testing.T) {
+	member := access.Actor{ID: "r", Projects: map[string]access.Role{"p": access.Researcher}}
+	reviewer := access.Actor{ID: "c", Roles: []access.Role{access.Checker}}
+	for _, s := range States {
+		r := Request{Project: "p", State: s, Requester: Person{ID: "r"}, producer: "r"}
+		if !slices.Contains(r.can(member, false), "view") {
+			t.Errorf("%s: a member may not look", s)
+		}
+		if got := slices.Contains(r.can(reviewer, false), "view"); got == s.Editable() {
+			t.Errorf("%s: a reviewer may look: %v", s, got)
+		}
+	}
+}
