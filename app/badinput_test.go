@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -110,6 +111,16 @@ func TestBadPrograms(t *testing.T) {
 				if !strings.Contains(out, want) {
 					t.Errorf("%q is not in\n%.4000s", want, out)
 				}
+			}
+			if c.argv[1] != "flood" {
+				return
+			}
+			id := regexp.MustCompile(`(?m)^job:\s+(\S+)`).FindStringSubmatch(out)
+			if id == nil {
+				t.Fatalf("no job in\n%s", out)
+			}
+			if log := s.must("job", "log", id[1], "--as", "rosa"); !strings.Contains(log, "log cut after") {
+				t.Errorf("the log of %d bytes does not say that it was cut", len(log))
 			}
 		})
 	}
