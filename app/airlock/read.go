@@ -35,13 +35,18 @@ func (s *Service) fill(tx *store.Tx, actor access.Actor, r *Request) error {
 		return err
 	}
 	r.ProjectName = p.Name
-	if r.Items, err = itemsOf(tx, r.ID, r.shownRound()); err != nil {
+	if r.onlySent(actor) {
+		_, err = s.asSent(tx, r)
+	} else {
+		r.Items, err = itemsOf(tx, r.ID, r.shownRound())
+	}
+	if err != nil {
 		return err
 	}
 	if err := markSeen(tx, actor, r); err != nil {
 		return err
 	}
-	if err := s.fillChecks(tx, r, p.Threshold, p.Reviewers); err != nil {
+	if err := s.fillChecks(tx, actor, r, p.Threshold, p.Reviewers); err != nil {
 		return err
 	}
 	return s.fillReviews(tx, actor, r)
@@ -59,10 +64,10 @@ func markSeen(tx *store.Tx, actor access.Actor, r *Request) error {
 }
 
 // fillChecks takes the numbers from the submitted round, or from the project's
-// present policy while the request is a draft.
-func (s *Service) fillChecks(tx *store.Tx, r *Request, threshold, reviewers int) error {
+// present policy for those who see a draft.
+func (s *Service) fillChecks(tx *store.Tx, actor access.Actor, r *Request, threshold, reviewers int) error {
 	row := roundRow{needed: reviewers, threshold: threshold, version: check.Version, rulesSHA: check.RulesSHA256(s.profile(threshold))}
-	if !r.State.Editable() && r.Round > 0 {
+	if r.onlySent(actor) || !r.State.Editable() && r.Round > 0 {
 		var err error
 		if row, err = findRound(tx, r.ID, r.Round); err != nil {
 			return err
@@ -232,7 +237,14 @@ func (s *Service) summary(tx *store.Tx, actor access.Actor, r *Request) error {
 		return err
 	}
 	r.ProjectName, r.ReviewsNeeded = p.Name, p.Reviewers
-	if r.Round > 0 && !r.State.Editable() {
+	switch {
+	case r.onlySent(actor):
+		row, err := s.asSent(tx, r)
+		if err != nil {
+			return err
+		}
+		r.ReviewsNeeded = row.needed
+	case r.Round > 0 && !r.State.Editable():
 		row, err := findRound(tx, r.ID, r.Round)
 		if err != nil {
 			return err
