@@ -33,7 +33,7 @@ var ErrHostile = errors.New("the agent broke the protocol")
 // Link is the host end for one container. Everything that comes over it is hostile.
 type Link struct {
 	ref, token string
-	allowed    func(uid uint32) bool
+	allowed    func(uid uint32, pid int32) bool
 	listener   net.Listener
 
 	mu      sync.Mutex
@@ -45,8 +45,9 @@ type Link struct {
 
 // Listen waits for one agent on the socket in dir, the directory that the container sees
 // read-only. It replaces a socket that an earlier process left there. allowed judges the
-// uid of whoever dials, as this host sees it.
-func Listen(dir, ref, token string, allowed func(uid uint32) bool) (*Link, error) {
+// uid and the pid of whoever dials, as this host sees them: the command in the container
+// can read the token too, so the token alone does not tell it from its agent.
+func Listen(dir, ref, token string, allowed func(uid uint32, pid int32) bool) (*Link, error) {
 	d, err := os.Open(dir)
 	if err != nil {
 		return nil, err
@@ -87,8 +88,12 @@ func (l *Link) Close() error {
 func (l *Link) accept() {
 	for {
 		conn, err := l.listener.Accept()
-		if err != nil {
+		if errors.Is(err, net.ErrClosed) {
 			return
+		}
+		if err != nil { // no file descriptor is free, say: that passes, and the agent dials again
+			time.Sleep(100 * time.Millisecond)
+			continue
 		}
 		l.admit(conn.(*net.UnixConn))
 	}
@@ -132,11 +137,14 @@ func (l *Link) flip() {
 	l.changed = make(chan struct{})
 }
 
-// greet checks who dials: the account range by the kernel's word, then the token.
+// greet checks who dials: uid and pid by the kernel's word, then the token.
 func (l *Link) greet(conn *net.UnixConn) error {
-	uid, err := peer(conn)
-	if err != nil || !l.allowed(uid) {
-		return fmt.Errorf("%w: uid %d is outside the account's range", ErrHostile, uid)
+	who, err := peer(conn)
+	if err != nil {
+		return err
+	}
+	if !l.allowed(who.Uid, who.Pid) {
+		return fmt.Errorf("%w: uid %d, pid %d is no agent of the account's containers", ErrHostile, who.Uid, who.Pid)
 	}
 	want := greeting(l.ref, l.token)
 	got := make([]byte, len(want))
@@ -156,20 +164,17 @@ func unixDeadline(conn net.Conn, d time.Duration, fn func() error) error {
 	return fn()
 }
 
-func peer(conn *net.UnixConn) (uint32, error) {
+func peer(conn *net.UnixConn) (*unix.Ucred, error) {
 	raw, err := conn.SyscallConn()
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	var cred *unix.Ucred
 	var cerr error
 	if err := raw.Control(func(fd uintptr) { cred, cerr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }); err != nil {
-		return 0, err
+		return nil, err
 	}
-	if cerr != nil {
-		return 0, cerr
-	}
-	return cred.Uid, nil
+	return cred, cerr
 }
 
 func transport(s *yamux.Session) *http.Transport {

@@ -20,9 +20,9 @@ import (
 
 const testRef, testToken = "tresor-link-1", "secret"
 
-func anyUID(uint32) bool { return true }
+func anyUID(uint32, int32) bool { return true }
 
-func listen(t *testing.T, allowed func(uint32) bool) (*Link, string) {
+func listen(t *testing.T, allowed func(uint32, int32) bool) (*Link, string) {
 	t.Helper()
 	dir := t.TempDir()
 	l, err := Listen(dir, testRef, testToken, allowed)
@@ -57,7 +57,7 @@ func TestLinkAdmits(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		hello   string
-		allowed func(uint32) bool
+		allowed func(uint32, int32) bool
 		want    bool
 	}{
 		{"ok", greeting(testRef, testToken), anyUID, true},
@@ -66,7 +66,8 @@ func TestLinkAdmits(t *testing.T) {
 		{"wrong container", greeting("tresor-other", testToken), anyUID, false},
 		{"silence", "", anyUID, false},
 		{"noise", strings.Repeat("\x00\xff", 500), anyUID, false},
-		{"uid outside the range", greeting(testRef, testToken), func(uid uint32) bool { return uid != uint32(os.Getuid()) }, false},
+		{"uid outside the range", greeting(testRef, testToken), func(uid uint32, _ int32) bool { return uid != uint32(os.Getuid()) }, false},
+		{"another process", greeting(testRef, testToken), func(_ uint32, pid int32) bool { return pid != int32(os.Getpid()) }, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			l, socket := listen(t, c.allowed)

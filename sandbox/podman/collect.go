@@ -45,7 +45,7 @@ func (t *tail) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for {
+	for delay, last := time.Duration(0), t.next; ; last = t.next {
 		err := link.Log(ctx, t.next, t.spec.Limits.LogSize, t.take)
 		if err == nil {
 			t.r.noteEnd(ctx, t.ref, link)
@@ -64,6 +64,13 @@ func (t *tail) follow(ctx context.Context) error {
 		if over {
 			return t.rest(ctx)
 		}
+		if t.next > last {
+			delay = 0
+		}
+		if !pause(ctx, nil, delay) { // an agent that breaks off at once must not keep us busy
+			return ctx.Err()
+		}
+		delay = min(2*delay+10*time.Millisecond, time.Second)
 	}
 }
 

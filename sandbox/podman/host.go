@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -183,6 +184,25 @@ func (h *host) allowed(uid uint32) bool {
 	for _, r := range h.uids {
 		if int64(uid) >= r.Host && int64(uid) < r.Host+r.Size {
 			return true
+		}
+	}
+	return false
+}
+
+// admits says whether who dials can be the agent of a container of ours: of the account's
+// uids, and the first process of its pid namespace. The command is neither first nor able
+// to make a namespace in which it would be.
+func (h *host) admits(uid uint32, pid int32) bool { return h.allowed(uid) && firstProcess(pid) }
+
+// firstProcess reads the pid in the innermost namespace; a process that is gone is none.
+func firstProcess(pid int32) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return false
+	}
+	for line := range strings.Lines(string(b)) {
+		if f := strings.Fields(line); len(f) > 1 && f[0] == "NSpid:" {
+			return f[len(f)-1] == "1"
 		}
 	}
 	return false

@@ -288,3 +288,13 @@ func TestGateAbandoned(t *testing.T) {
 		t.Fatal("the receiver's own error counts, not ours:", err)
 	}
 }
+
+// TestFirstProcess: neither a process of this host nor one that is gone is an agent.
+func TestFirstProcess(t *testing.T) {
+	h := &host{uids: []idRange{{Host: int64(os.Getuid()), Size: 1}}}
+	for _, pid := range []int32{int32(os.Getpid()), 0, -1, 1 << 30} {
+		if os.Getpid() != 1 && h.admits(uint32(os.Getuid()), pid) {
+			t.Errorf("pid %d is admitted", pid)
+		}
+	}
+}

@@ -20,6 +20,25 @@ func TestImpostor(t *testing.T) {
 	}
 }
 
+// TestUsurper: nor can it when it is first to dial after a restart of the appliance.
+func TestUsurper(t *testing.T) {
+	r, ctx := rig.runner, t.Context()
+	s := sandbox.Spec{Ref: "tresor-usurper", Image: rig.image, Argv: []string{"/workload", "usurp", "5000"}, Scratch: []sandbox.Scratch{{Name: "usurper", Target: "/work"}}}
+	t.Cleanup(func() { cleanUp(t, s) })
+	if err := errors.Join(r.Prepare(ctx, s), r.Start(ctx, s.Ref)); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(500 * time.Millisecond)
+	r = reopen(t)
+	log := ""
+	if err := r.Logs(ctx, s.Ref, 0, func(c sandbox.Chunk) error { log += string(c.Data); return nil }); err != nil || log != "ready\n" {
+		t.Errorf("log %q, %v", log, err)
+	}
+	if c, err := r.Collect(ctx, s.Ref, into(map[string]string{})); err != nil || c.Status.ExitCode != 0 {
+		t.Errorf("%+v %v", c, err)
+	}
+}
+
 // TestAgentDead: an agent that answers nothing any more is killed with its container, and
 // an agent of our own fetches the outputs.
 func TestAgentDead(t *testing.T) {

@@ -154,7 +154,7 @@ func (r *Runner) link(ctx context.Context, ref sandbox.Ref) (*agent.Link, error)
 	if err != nil {
 		return nil, err
 	}
-	l, err := agent.Listen(r.keep(ref).run(), string(ref), k.Token, h.allowed)
+	l, err := agent.Listen(r.keep(ref).run(), string(ref), k.Token, h.admits)
 	if err != nil {
 		return nil, sandbox.Host("listen for the agent", err)
 	}

@@ -92,6 +92,7 @@ func (r *Runner) removeContainer(ctx context.Context, ref sandbox.Ref) error {
 	if err != nil && !absent(err) {
 		return hostError("remove", err)
 	}
-	r.unlink(ref)
-	return r.keep(ref).erase()
+	err = r.keep(ref).erase()
+	r.unlink(ref) // after the folder: who asks in between would listen again, for ever
+	return err
 }

@@ -130,6 +130,7 @@ func (s *Service) listen(r io.ReadCloser) {
 		s.last = append(s.last[max(0, len(s.last)-4):], line)
 		s.mu.Unlock()
 	}
+	_, _ = io.Copy(io.Discard, r) // a line too long to scan must not break Podman's pipe, and so Podman
 }
 
 // chatter is what Podman says of every image that it loads.

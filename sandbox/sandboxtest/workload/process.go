@@ -3,6 +3,7 @@ package workload
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -82,6 +83,35 @@ func (w World) spin(d time.Duration) error {
 	return nil
 }
 
+// usurp dials as an impostor without a pause, so that it is first when the host has lost
+// the agent, and says so when it is taken for the agent.
+func (w World) usurp(ctx context.Context, d time.Duration) error {
+	b, err := os.ReadFile("/run/tresor/config.json")
+	if err != nil {
+		return err
+	}
+	var c struct{ Ref, Token string }
+	if err := json.Unmarshal(b, &c); err != nil {
+		return err
+	}
+	fmt.Fprintln(w.Out, "ready")
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	for ctx.Err() == nil {
+		conn, err := net.Dial("unix", "/run/tresor/s.sock")
+		if err != nil {
+			continue
+		}
+		fmt.Fprintf(conn, "tresor-agent/1 %s %s\n", c.Ref, c.Token)
+		_ = conn.SetReadDeadline(time.Now().Add(time.Second))
+		if _, err := io.ReadAll(conn); errors.Is(err, os.ErrDeadlineExceeded) {
+			fmt.Fprintln(w.Out, "taken for the agent")
+		}
+		conn.Close()
+	}
+	return nil
+}
+
 // impostor pretends to be the agent: it knows the token, because it may read what the agent may.
 func (w World) impostor() error {
 	b, err := os.ReadFile("/run/tresor/config.json")
@@ -97,11 +127,9 @@ func (w World) impostor() error {
 		return err
 	}
 	defer conn.Close()
-	if _, err := fmt.Fprintf(conn, "tresor-agent/1 %s %s\n", c.Ref, c.Token); err != nil {
-		return err
-	}
+	fmt.Fprintf(conn, "tresor-agent/1 %s %s\n", c.Ref, c.Token)
 	_ = conn.SetReadDeadline(time.Now().Add(5 * time.Second))
-	if _, err := io.ReadAll(conn); err != nil {
+	if _, err := io.ReadAll(conn); errors.Is(err, os.ErrDeadlineExceeded) {
 		return fmt.Errorf("not turned away: %w", err)
 	}
 	fmt.Fprintln(w.Out, "turned away")

@@ -104,6 +104,8 @@ func (w World) step(ctx context.Context, a []string) (int, error) {
 		return 0, memory(ctx, n)
 	case "impostor":
 		return 0, w.impostor()
+	case "usurp":
+		return 0, w.usurp(ctx, time.Duration(n)*time.Millisecond)
 	case "spin":
 		return 0, w.spin(time.Duration(n) * time.Millisecond)
 	case "fork":
