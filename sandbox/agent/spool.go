@@ -120,5 +120,12 @@ func (s *Spool) Read(p []byte, offset int64) (int, <-chan struct{}, error) {
 	if n > 0 {
 		return n, nil, nil
 	}
+	if err == io.EOF { // the command, whose uid is ours, has cut the file: what is gone is no end
+		lost := p[:min(int64(len(p)), kept-offset)]
+		for i := range lost {
+			lost[i] = '?'
+		}
+		return len(lost), nil, nil
+	}
 	return 0, nil, err
 }

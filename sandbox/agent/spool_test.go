@@ -127,3 +127,19 @@ func TestParseStat(t *testing.T) {
 		}
 	}
 }
+
+// TestSpoolCutByTheCommand: a log that the command truncates does not seem to have ended.
+func TestSpoolCutByTheCommand(t *testing.T) {
+	s := newSpool(t, 100)
+	_, _ = s.Write([]byte("four"))
+	if err := s.file.Truncate(0); err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 10)
+	if n, _, err := s.Read(buf, 0); n != 4 || err != nil || string(buf[:n]) != "????" {
+		t.Fatal(n, err, string(buf[:n]))
+	}
+	if n, grown, err := s.Read(buf, 4); n != 0 || grown == nil || err != nil {
+		t.Fatal("no wait for more:", n, err)
+	}
+}
