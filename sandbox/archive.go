@@ -29,7 +29,10 @@ type Archive struct {
 var mustBeReal = []string{"dev", "etc", "etc/passwd", "etc/group", "etc/hosts", "etc/hostname", "etc/resolv.conf", "proc", "sys", "run",
 	"run/tresor", "tmp", "work", "data", "in"}
 
-const maxMeta = 8 << 20 // bytes of one JSON document in an archive
+const (
+	maxMeta  = 8 << 20  // bytes of one JSON document in an archive
+	maxMetas = 64 << 20 // bytes of all of them, which are held in memory
+)
 
 // ReadArchive reads an OCI or docker archive to its end. It answers ErrInvalid when the
 // archive is cut short, is none, holds more than one image, has a part whose bytes do
@@ -57,6 +60,7 @@ type layer struct {
 
 type archiveReader struct {
 	metas  map[string][]byte
+	held   int64            // bytes in metas
 	layers map[string]layer // by name in the archive
 }
 
@@ -121,6 +125,9 @@ func (a *archiveReader) part(name string, size int64, r io.Reader) error {
 		b, err := io.ReadAll(br)
 		if err != nil {
 			return archiveBroken(err)
+		}
+		if a.held += size; a.held > maxMetas {
+			return Invalid("the archive holds more than %d MiB of JSON, which no image has", maxMetas>>20)
 		}
 		a.metas[name] = b
 		return nil

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -174,4 +175,21 @@ func tarball(name, body string) []byte {
 
 func linked(name, to string) []byte {
 	return sandboxtest.Archive(program, sandboxtest.ImageOptions{Links: map[string]string{name: to}})
+}
+
+// TestArchiveOfJSON: what is kept in memory is bounded in all, not only one by one.
+func TestArchiveOfJSON(t *testing.T) {
+	pr, pw := io.Pipe()
+	go func() {
+		w, b := tar.NewWriter(pw), bytes.Repeat([]byte("{"), 8<<20)
+		for i := range 9 {
+			_ = w.WriteHeader(&tar.Header{Name: fmt.Sprint(i), Typeflag: tar.TypeReg, Size: int64(len(b)), Mode: 0o644})
+			_, _ = w.Write(b)
+		}
+		pw.CloseWithError(w.Close())
+	}()
+	defer pr.Close()
+	if _, err := sandbox.ReadArchive(pr); !errors.Is(err, sandbox.ErrInvalid) || !strings.Contains(err.Error(), "JSON") {
+		t.Fatal(err)
+	}
 }
