@@ -6,6 +6,11 @@ import (
 	"tresor/app/fault"
 )
 
+// NotSeen is what people read of a thing that is not there and of one that they
+// may not see: whoever looks a thing up by a name that can be guessed answers
+// with it too, or the difference of two sentences would tell which names exist.
+const NotSeen = "Not found, or not visible to you."
+
 // May returns nil when the actor may do the action to the thing.
 //
 // Otherwise it returns fault.Denied with a sentence that says who may, or
@@ -133,7 +138,7 @@ func refusal(a Actor, r rule, t Thing) error {
 		return fault.New("access.May", fault.Denied, "Sign in first.")
 	}
 	if t.inProject() && !matrix[ProjectRead].allows(a, t) {
-		return fault.New("access.May", fault.NotFound, "Not found, or not visible to you.")
+		return fault.New("access.May", fault.NotFound, NotSeen)
 	}
 	return fault.New("access.May", fault.Denied, "%s", r.says)
 }

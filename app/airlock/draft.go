@@ -221,7 +221,7 @@ func (s *Service) allowed(tx *store.Tx, actor access.Actor, action access.Action
 		return r, err
 	}
 	if r.Round == 0 && actor.In(r.Project) == "" && !actor.IsSystem() {
-		return r, fault.New("airlock.allowed", fault.NotFound, "There is no such airlock request, or it is not visible to you.")
+		return r, fault.New("airlock.allowed", fault.NotFound, access.NotSeen)
 	}
 	return r, access.May(actor, action, r.thing())
 }

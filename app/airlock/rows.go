@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"tresor/app/access"
 	"tresor/app/airlock/check"
 	"tresor/app/fault"
 	"tresor/app/store"
@@ -41,7 +42,7 @@ func moment(ms sql.NullInt64) *time.Time {
 func find(tx *store.Tx, id string) (Request, error) {
 	r, err := scanRequest(tx.QueryRow(`SELECT `+requestColumns+` FROM airlock_request WHERE id = ?`, id))
 	if store.NotFound(err) {
-		return r, fault.New("airlock.find", fault.NotFound, "There is no such airlock request, or it is not visible to you.")
+		return r, fault.New("airlock.find", fault.NotFound, access.NotSeen)
 	}
 	return r, err
 }

@@ -66,7 +66,7 @@ func TestWhoMayDecide(t *testing.T) {
 	})
 	t.Run("no such job", func(t *testing.T) {
 		_, err := h.job.Approve(context.Background(), h.in(lena), "nothing", "")
-		wantFault(t, err, fault.NotFound, "no such job")
+		wantFault(t, err, fault.NotFound, access.NotSeen)
 	})
 }
 

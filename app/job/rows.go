@@ -69,7 +69,7 @@ func moment(n sql.NullInt64) *time.Time {
 func find(tx *store.Tx, id string) (Job, error) {
 	j, err := scanJob(tx.QueryRow(`SELECT `+jobColumns+` FROM job WHERE id = ?`, id))
 	if store.NotFound(err) {
-		return j, fault.New("job.Get", fault.NotFound, "There is no such job, or it is not visible to you.")
+		return j, fault.New("job.Get", fault.NotFound, access.NotSeen)
 	}
 	return j, fault.Wrap("job.Get", err)
 }

@@ -77,19 +77,12 @@ func (s *Service) Lookup(tx *store.Tx, idOrSlug string) (Project, error) {
 	row := tx.QueryRow(`SELECT `+columns+` FROM project WHERE id = ? OR slug = ?`, idOrSlug, idOrSlug)
 	p, err := scan(row, tx)
 	if store.NotFound(err) {
-		return p, fault.New("project.Lookup", fault.NotFound, "There is no project %q, or it is not visible to you.", clip(idOrSlug))
+		return p, fault.New("project.Lookup", fault.NotFound, access.NotSeen)
 	}
 	if err == nil {
 		err = s.fill(tx, &p)
 	}
 	return p, fault.Wrap("project.Lookup", err)
-}
-
-func clip(s string) string {
-	if r := []rune(s); len(r) > 60 {
-		return string(r[:60]) + "…"
-	}
-	return s
 }
 
 func scan(row *sql.Row, tx *store.Tx) (Project, error) {

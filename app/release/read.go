@@ -28,7 +28,7 @@ func scan(row interface{ Scan(...any) error }) (Release, error) {
 func (s *Service) one(tx *store.Tx, where, arg string) (Release, error) {
 	r, err := scan(tx.QueryRow(`SELECT `+columns+` FROM release WHERE `+where, arg))
 	if store.NotFound(err) {
-		return r, fault.New("release.find", fault.NotFound, "There is no such release, or it is not visible to you.")
+		return r, fault.New("release.find", fault.NotFound, access.NotSeen)
 	}
 	if err != nil {
 		return r, err
