@@ -60,12 +60,16 @@ func (l *logFile) write(c sandbox.Chunk) error {
 	if c.Offset > l.pos {
 		data = append([]byte("\n[part of the log was lost]\n"), data...)
 	}
-	l.pos = max(l.pos, c.Offset+int64(len(c.Data)))
 	data = data[:min(int64(len(data)), max(l.max-l.kept, 0))]
 	n, err := l.f.Write(data)
 	l.kept += int64(n)
+	if err != nil { // a full disk: the rest is asked for again
+		l.pos = max(l.pos, min(l.pos+int64(n), c.Offset+int64(len(c.Data))))
+		return err
+	}
+	l.pos = max(l.pos, c.Offset+int64(len(c.Data)))
 	l.tell(false)
-	return err
+	return nil
 }
 
 // tell lets open pages know that there is more to fetch, at most ten times a second.

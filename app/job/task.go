@@ -1,6 +1,7 @@
 package job
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strconv"
@@ -151,6 +152,11 @@ func (r *run) spoiled(n int, ref sandbox.Ref) (*ending, error) {
 	if !r.waitOrStop(r.job.hostFaults) {
 		return nil, r.left(nil)
 	}
+	// The engine may still carry out a start that it did not answer in time: without
+	// the container it cannot, beside the new attempt in the same scratch.
+	if err := r.s.patiently(r.ctx, func() error { return r.s.Runner.Remove(r.ctx, ref) }); err != nil {
+		return nil, r.left(err)
+	}
 	return nil, r.again(n, 1)
 }
 
@@ -291,7 +297,9 @@ func (r *run) collect(n int, timedOut bool) (*ending, error) {
 	caps := output.Caps{Files: r.job.Limits.OutputFiles, Bytes: r.job.Limits.OutputBytes}
 	for try := 0; ; try++ {
 		sink := r.s.Outputs.Sink(caps)
-		got, err := r.s.Runner.Collect(r.ctx, ref, sink.Take)
+		ctx, done := r.untilStopped()
+		got, err := r.s.Runner.Collect(ctx, ref, sink.Take)
+		done()
 		if err == nil {
 			end := r.judge(n, got, sink, timedOut)
 			if end == nil || end.to != Held {
@@ -310,6 +318,19 @@ func (r *run) collect(n int, timedOut bool) (*ending, error) {
 			return end, err
 		}
 	}
+}
+
+// untilStopped is a context that ends when a person asks for a stop too.
+func (r *run) untilStopped() (context.Context, func()) {
+	ctx, cancel := context.WithCancel(r.ctx)
+	go func() {
+		select {
+		case <-r.stopped:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
 }
 
 // afterCollect decides what a failed collection means; nil, nil: collect again. A

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -250,4 +252,79 @@ func TestAFullQueue(t *testing.T) {
 	}
 	_, err := h.job.Submit(context.Background(), h.in(rosa), h.task("true"))
 	wantFault(t, err, fault.Exhausted, "wait already")
+}
+
+// slowCollect is an engine whose outputs never end.
+type slowCollect struct{ sandbox.Runner }
+
+func (s slowCollect) Collect(ctx context.Context, _ sandbox.Ref, _ func(sandbox.File, io.Reader) error) (sandbox.Collected, error) {
+	<-ctx.Done()
+	return sandbox.Collected{}, ctx.Err()
+}
+
+func TestCancelWhileOutputsComeIn(t *testing.T) {
+	h := newHouse(t)
+	h.wrap = func(r sandbox.Runner) sandbox.Runner { return slowCollect{r} }
+	h.fresh()
+	h.run()
+	j := h.submit(h.task("write", "a.csv"))
+	h.until(j.ID, Running)
+	if _, err := h.job.Cancel(context.Background(), h.in(rosa), j.ID, ""); err != nil {
+		t.Fatal(err)
+	}
+	h.until(j.ID, Cancelled)
+	h.cleaned(j.ID)
+}
+
+// lateStart is an engine that answers a start with a failure and would still carry it
+// out. It notes whether the container is there when the next attempt starts.
+type lateStart struct {
+	sandbox.Runner
+	first atomic.Pointer[sandbox.Ref]
+	there *atomic.Bool
+}
+
+func (l *lateStart) Start(ctx context.Context, ref sandbox.Ref) error {
+	if l.first.CompareAndSwap(nil, &ref) {
+		return sandbox.Host("test", errors.New("no answer in time"))
+	}
+	st, err := l.Runner.Status(ctx, *l.first.Load())
+	l.there.Store(err != nil || st.Phase != sandbox.Absent)
+	return l.Runner.Start(ctx, ref)
+}
+
+func TestASpoiledAttemptIsGoneBeforeTheNext(t *testing.T) {
+	h := newHouse(t)
+	var there atomic.Bool
+	h.wrap = func(r sandbox.Runner) sandbox.Runner { return &lateStart{Runner: r, there: &there} }
+	h.fresh()
+	h.run()
+	h.until(h.submit(h.task("write", "a.csv")).ID, Held)
+	if there.Load() {
+		t.Error("two attempts share the scratch")
+	}
+}
+
+// TestAFullDiskLosesNoLog: what could not be written is asked for again.
+func TestAFullDiskLosesNoLog(t *testing.T) {
+	h := newHouse(t)
+	l, err := h.job.openLog("j", 0, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := l.f
+	if l.f, err = os.OpenFile("/dev/full", os.O_WRONLY, 0); err != nil {
+		t.Skip(err)
+	}
+	if err := l.write(sandbox.Chunk{Offset: 0, Data: []byte("one ")}); err == nil || l.pos != 0 {
+		t.Fatalf("position %d after a failed write (%v)", l.pos, err)
+	}
+	l.f.Close()
+	l.f = good
+	if err := errors.Join(l.write(sandbox.Chunk{Offset: l.pos, Data: []byte("one two")}), l.close()); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := os.ReadFile(h.job.logPath("j", 0)); string(b) != "one two" {
+		t.Fatalf("%q %v", b, err)
+	}
 }
