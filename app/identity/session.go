@@ -141,6 +141,8 @@ func (s *Service) sessionOf(tx *store.Tx, token string) (x Session, p Person, er
 	switch {
 	case p.Disabled:
 		return x, p, unauthenticated(op, "This account is disabled. Ask an operator.")
+	case x.Kind == KindDemo && !s.Demo: // nobody proved anything, and step-up would not ask
+		return x, p, unauthenticated(op, "The demonstration has ended. Sign in.")
 	case !tx.Now().Before(x.ExpiresAt):
 		return x, p, unauthenticated(op, "Your session has ended because it was not used. Sign in again.")
 	}
