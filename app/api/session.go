@@ -1,6 +1,7 @@
 package api
 
 import (
+	"slices"
 	"time"
 
 	"tresor/app/access"
@@ -154,7 +155,19 @@ func (s *Server) listSessions(c *call) (List[identity.Session], error) {
 	return listOf(all, ""), err
 }
 
+// endSession asks for the step-up only when the session may be another's, which
+// is managing people: whoever finds a browser open must not sign everybody out.
 func (s *Server) endSession(c *call) error {
+	if !c.who.fresh {
+		own, err := s.Identity.Sessions(c.ctx(), c.actor(), c.actor().ID)
+		if err != nil {
+			return err
+		}
+		mine := func(x identity.Session) bool { return x.ID == c.path("session") }
+		if access.Anywhere(c.actor(), access.PersonManage) && !slices.ContainsFunc(own, mine) {
+			return c.stepUp()
+		}
+	}
 	return s.Identity.EndSession(c.ctx(), c.actor(), c.path("session"))
 }
 

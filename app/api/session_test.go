@@ -224,3 +224,19 @@ func TestOwnSessions(t *testing.T) {
 	w.as(t, "researcher", "DELETE", "/sessions/"+mine.Items[0].ID, nil).want(t, 204)
 	w.as(t, "researcher", "GET", "/sessions", nil).want(t, 401)
 }
+
+func TestEndingAnothersSessionNeedsAFreshProof(t *testing.T) {
+	w := buildWorld(t, options{limits: unlimited, real: true})
+	operator, other := &browser{w: w}, &browser{w: w}
+	operator.enrol(t, "operator")
+	other.enrol(t, "researcher")
+	var mine, theirs List[identity.Session]
+	operator.send(t, "GET", "/sessions", "").want(t, 200).into(t, &mine)
+	other.send(t, "GET", "/sessions", "").want(t, 200).into(t, &theirs)
+	w.wait(6 * time.Minute)
+	if r := operator.send(t, "DELETE", "/sessions/"+theirs.Items[0].ID, "").want(t, 403); !strings.Contains(r.body, codeStepUp) {
+		t.Error(r.body)
+	}
+	other.send(t, "GET", "/sessions", "").want(t, 200)
+	operator.send(t, "DELETE", "/sessions/"+mine.Items[0].ID, "").want(t, 204)
+}
