@@ -133,6 +133,7 @@ func (a *App) agentBinary() (string, error) {
 		return "", fault.Wrap("app.agentBinary", err)
 	}
 	to := filepath.Join(a.paths.Run, fmt.Sprintf("agent-%x-%x", st.ModTime().UnixNano(), st.Size()))
+	a.dropAgents(to)
 	if _, err := os.Stat(to); err == nil {
 		return to, nil
 	}
@@ -155,6 +156,22 @@ func (a *App) agentBinary() (string, error) {
 		return "", folderFault("app.agentBinary", to, err)
 	}
 	return to, nil
+}
+
+// dropAgents removes the copies of earlier programs and of interrupted copying. No
+// container uses them: each has the engine's own copy.
+func (a *App) dropAgents(keep string) {
+	for _, pattern := range []string{"agent-*", ".agent-*"} {
+		old, _ := filepath.Glob(filepath.Join(a.paths.Run, pattern)) // the pattern is ours
+		for _, f := range old {
+			if f == keep {
+				continue
+			}
+			if err := os.Remove(f); err != nil {
+				a.o.Log.Warn("an old copy of the program stays", "file", f, "error", err)
+			}
+		}
+	}
 }
 
 // prepare makes the built-in image, again and again until it is there: what

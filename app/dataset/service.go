@@ -59,7 +59,9 @@ func newService(d Deps, k disk) *Service {
 
 // Close stops building presentations and waits. They go on at the next Open.
 func (s *Service) Close() error {
+	s.mu.Lock() // no build begins beside the waiting
 	s.end()
+	s.mu.Unlock()
 	s.works.Wait()
 	return nil
 }

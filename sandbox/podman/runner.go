@@ -93,6 +93,10 @@ func (r *Runner) copyAgent() error {
 		return fmt.Errorf("the agent's executable: %w", err)
 	}
 	defer src.Close()
+	left, _ := filepath.Glob(filepath.Join(r.o.RunDir, "agent-*")) // of a start that was killed; RunDir is ours alone
+	for _, f := range left {
+		_ = os.Remove(f)
+	}
 	if same(src, r.agentFile()) {
 		return nil
 	}
