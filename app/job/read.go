@@ -6,6 +6,7 @@ import (
 
 	"tresor/app/access"
 	"tresor/app/fault"
+	"tresor/app/output"
 	"tresor/app/store"
 	"tresor/sandbox"
 )
@@ -59,6 +60,9 @@ func (s *Service) shown(_ context.Context, actor access.Actor, j Job) Job {
 	if j.State == Queued && s.sched.closed() {
 		j.Next = "The server's container engine does not answer yet. The job starts when it does; an operator sees why on the System page."
 	}
+	if !access.Can(actor, access.DatasetValues, j.thing()) {
+		j.Outputs = withoutShape(j.Outputs)
+	}
 	j.content = nil
 	none(&j.Tasks)
 	none(&j.Inputs)
@@ -66,6 +70,18 @@ func (s *Service) shown(_ context.Context, actor access.Actor, j Job) Job {
 	none(&j.Outputs)
 	none(&j.Refused)
 	return j
+}
+
+// withoutShape takes away what is a figure of the data itself: how many rows an
+// output has, and its hash, by which whoever guesses a small table learns that
+// the guess is right. What is left says how many files there are and how large.
+func withoutShape(all []output.Output) []output.Output {
+	list := make([]output.Output, len(all))
+	for i, o := range all {
+		o.SHA256, o.Rows, o.Cols, o.Kind = "", 0, 0, output.Other
+		list[i] = o
+	}
+	return list
 }
 
 // none makes an absent list an empty one, as JSON readers expect.
