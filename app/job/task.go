@@ -15,7 +15,10 @@ import (
 	"tresor/sandbox"
 )
 
-const maxHostFaults = 3 // attempts that the host may spoil before the job fails
+const (
+	maxHostFaults = 3 // attempts that the host may spoil before the job fails
+	maxCollects   = 4 // collections from a container that failed, before the job fails without
+)
 
 // runTask brings one task to its end. nil, nil: it succeeded and is not the last.
 func (r *run) runTask(n int) (*ending, error) {
@@ -314,7 +317,7 @@ func (r *run) collect(n int, timedOut bool) (*ending, error) {
 		if r.ctx.Err() != nil {
 			return nil, errLeave
 		}
-		if end, err := r.afterCollect(ref, err, try); end != nil || err != nil {
+		if end, err := r.afterCollect(n, timedOut, err, try); end != nil || err != nil {
 			return end, err
 		}
 	}
@@ -335,7 +338,8 @@ func (r *run) untilStopped() (context.Context, func()) {
 
 // afterCollect decides what a failed collection means; nil, nil: collect again. A
 // full disk is waited for: the outputs are safe in the container as long as that takes.
-func (r *run) afterCollect(ref sandbox.Ref, cause error, try int) (*ending, error) {
+func (r *run) afterCollect(n int, timedOut bool, cause error, try int) (*ending, error) {
+	ref := refOf(r.id, n, r.job.Tasks[n].Attempt)
 	r.s.Logger.Warn("jobs: collecting outputs", "job", r.id, "ref", ref, "err", cause)
 	st, err := r.status(ref)
 	switch {
@@ -349,6 +353,9 @@ func (r *run) afterCollect(ref sandbox.Ref, cause error, try int) (*ending, erro
 		e := r.cancelEnd()
 		e.ran = true
 		return e, nil
+	case st.Phase == sandbox.Exited && st.ExitCode != 0 && try >= maxCollects && errors.Is(cause, sandbox.ErrHost):
+		// It has failed whatever it left, and what it left cannot be read: waiting would have no end.
+		return r.judge(n, sandbox.Collected{Status: st}, r.s.Outputs.Sink(output.Caps{}), timedOut), nil
 	}
 	if !errors.Is(cause, sandbox.ErrHost) {
 		r.say("The server cannot keep the outputs now: " + fault.Message(cause) + " They are safe inside; the server tries again. An operator should look at the disk.")

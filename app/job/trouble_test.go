@@ -328,3 +328,24 @@ func TestAFullDiskLosesNoLog(t *testing.T) {
 		t.Fatalf("%q %v", b, err)
 	}
 }
+
+// noCollector is an engine that cannot look into a dead container.
+type noCollector struct{ sandbox.Runner }
+
+func (n noCollector) Collect(context.Context, sandbox.Ref, func(sandbox.File, io.Reader) error) (sandbox.Collected, error) {
+	return sandbox.Collected{}, sandbox.Host("collector", errors.New("the agent is not connected"))
+}
+
+func TestADeadContainerThatCannotBeReadEndsTheJob(t *testing.T) {
+	h := newHouse(t)
+	h.wrap = func(r sandbox.Runner) sandbox.Runner { return noCollector{r} }
+	h.fresh()
+	h.run()
+	j := h.submit(h.task("sleep"))
+	h.until(j.ID, Running)
+	h.runner.Kill(refOf(j.ID, 0, 1))
+	if got := h.until(j.ID, Failed); !strings.Contains(got.Reason, "signal 9") {
+		t.Errorf("reason %q", got.Reason)
+	}
+	h.cleaned(j.ID)
+}
