@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -116,10 +117,17 @@ func (r request) answer(status int, body io.Reader) error {
 	if json.Unmarshal(b, &e) != nil || e.Message == "" {
 		e.Message = string(bytes.TrimSpace(b[:min(len(b), 500)]))
 	}
-	if status == http.StatusNotFound {
-		return fmt.Errorf("%w: %s", sandbox.ErrAbsent, e.Message)
+	return refusal(status, e.Message)
+}
+
+// refusal sorts Podman's answer. A container that is removed while it is being
+// asked about comes as a 500 with its database's words, and is absent all the same.
+func refusal(status int, message string) error {
+	gone := status == http.StatusInternalServerError && strings.HasSuffix(message, ": no such container")
+	if status == http.StatusNotFound || gone {
+		return fmt.Errorf("%w: %s", sandbox.ErrAbsent, message)
 	}
-	return &apiError{status, e.Message}
+	return &apiError{status, message}
 }
 
 // hostError makes an answer that should not have come into ErrHost.
