@@ -130,8 +130,10 @@ func Test200NodesOnOneHub(t *testing.T) {
 	after := resident()
 	t.Logf("200 links, both ends in one process: %d MiB resident more (%d to %d), %d goroutines more",
 		(after-before)>>20, before>>20, after>>20, runtime.NumGoroutine()-goroutines)
-	if after > 300<<20 {
-		t.Errorf("%d MiB for 200 nodes, at most 300 are allowed", after>>20)
+	// A hub may hold 300 MB; 100 are left for a program around it. What earlier
+	// tests of this process have left resident is not the nodes'.
+	if grown := after - before; grown > 200<<20 {
+		t.Errorf("%d MiB for 200 nodes, at most 200 are allowed", grown>>20)
 	}
 }
 
