@@ -21,11 +21,17 @@ func (h *hostHandler) answer(ctx context.Context, c call) (any, error) {
 		}
 		return h.host.Submit(ctx, r)
 	case "state":
-		id, err := decode[string](c)
+		at, err := decode[stateOf](c)
 		if err != nil {
 			return nil, err
 		}
-		return h.host.State(ctx, id)
+		return h.host.State(ctx, at.ID, at.View)
+	case "jobs":
+		q, err := decode[JobQuery](c)
+		if err != nil {
+			return nil, err
+		}
+		return h.host.Jobs(ctx, q)
 	case "cancel":
 		id, err := decode[string](c)
 		if err != nil {

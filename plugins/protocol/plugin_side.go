@@ -98,9 +98,19 @@ func (h *hostClient) Submit(ctx context.Context, r JobRequest) (s JobState, err 
 	return s, err
 }
 
-func (h *hostClient) State(ctx context.Context, id string) (s JobState, err error) {
-	err = h.do(ctx, "state", id, &s)
+type stateOf struct {
+	ID   string `json:"id"`
+	View View   `json:"view"`
+}
+
+func (h *hostClient) State(ctx context.Context, id string, view View) (s JobState, err error) {
+	err = h.do(ctx, "state", stateOf{id, view}, &s)
 	return s, err
+}
+
+func (h *hostClient) Jobs(ctx context.Context, q JobQuery) (p JobPage, err error) {
+	err = h.do(ctx, "jobs", q, &p)
+	return p, err
 }
 
 func (h *hostClient) Cancel(ctx context.Context, id string) error {

@@ -53,14 +53,18 @@ type Publisher interface {
 	Publish(ctx context.Context, s Settings, h Host) ([]Document, error)
 }
 
-// Host is what a plugin may ask of the appliance. Each call acts for the plugin's own principal.
+// Host is what a plugin may ask of the appliance. Each call acts for the caller of
+// the request being served, or for the plugin's own principal while it polls. A
+// job that the principal may not see does not exist for it: CodeNotFound.
 type Host interface {
 	// Visible lists the projects and datasets this principal may name.
 	Visible(ctx context.Context) (Catalogue, error)
 	// Submit asks for a job. The local decision is final; a refusal is an *Error with a code.
 	Submit(ctx context.Context, r JobRequest) (JobState, error)
-	// State answers the state of a job of this principal.
-	State(ctx context.Context, id string) (JobState, error)
+	// State answers one job of this principal, as much of it as view says.
+	State(ctx context.Context, id string, view View) (JobState, error)
+	// Jobs lists this principal's jobs that came through this plugin, newest first.
+	Jobs(ctx context.Context, q JobQuery) (JobPage, error)
 	// Cancel asks for a job's end; cancelling an ended job is no error.
 	Cancel(ctx context.Context, id string) error
 	// ReadRelease reads released bytes from offset, at most 1 MiB; an empty Data is the end.
@@ -107,19 +111,47 @@ type Step struct {
 
 // Request is an HTTP request, inbound or outbound.
 type Request struct {
-	Method    string              `json:"method"`
-	Path      string              `json:"path"` // inbound: below the plugin's door; outbound: a full URL
-	Query     string              `json:"query,omitempty"`
-	Header    map[string][]string `json:"header,omitempty"`
-	Body      []byte              `json:"body,omitempty"`
-	Principal string              `json:"principal,omitempty"` // inbound: who the host found the caller to be
+	Method string              `json:"method"`
+	Path   string              `json:"path"` // inbound: below the plugin's door, escaped; outbound: a full URL
+	Query  string              `json:"query,omitempty"`
+	Header map[string][]string `json:"header,omitempty"` // inbound: never Authorization or Cookie
+	Body   []byte              `json:"body,omitempty"`
+	// Inbound only:
+	Base     string `json:"base,omitempty"`      // address of the plugin's door as the caller sees it, without a slash at the end
+	Caller   Caller `json:"caller,omitzero"`     // who the host found the caller to be
+	RemoteID string `json:"remote_id,omitempty"` // the caller's own id for this request, for JobRequest.RemoteID
 }
 
-// Response is an HTTP response.
+// The kinds of callers.
+const (
+	CallerPerson = "person" // a person's token
+	CallerClient = "client" // an outside program's token
+	CallerHub    = "hub"    // a federation hub, through its link
+	CallerInside = "inside" // a program in a workspace or job: it may see what stays inside
+)
+
+// Caller is who made an inbound request. It is for display and for choosing a
+// shape of answer; authority is in the Host that comes with the request.
+type Caller struct {
+	Principal string `json:"principal"`
+	Kind      string `json:"kind"`
+	Name      string `json:"name"`
+	Project   string `json:"project,omitempty"` // slug, when the caller is bound to one project
+}
+
+// Response is an HTTP response. With Release set, the host sends the released
+// bytes itself after Header, and Body is not used: the plugin never holds them.
 type Response struct {
-	Status int                 `json:"status"`
-	Header map[string][]string `json:"header,omitempty"`
-	Body   []byte              `json:"body,omitempty"`
+	Status  int                 `json:"status"`
+	Header  map[string][]string `json:"header,omitempty"`
+	Body    []byte              `json:"body,omitempty"`
+	Release *ReleaseFile        `json:"release,omitempty"`
+}
+
+// ReleaseFile names a release of this principal, or one file in it.
+type ReleaseFile struct {
+	ID   string `json:"id"`
+	Path string `json:"path,omitempty"` // of an output, as in OutputFile.Path; empty: the whole release, a zip
 }
 
 // Catalogue is what a principal may name.
@@ -135,38 +167,137 @@ type Named struct {
 	Title string `json:"title"`
 }
 
-// JobRequest asks for a job. RemoteID makes it idempotent per principal.
+// JobRequest asks for a job. RemoteID, when not empty, makes it idempotent per
+// principal: the same RemoteID with the same content is the same job, with other
+// content CodeConflict.
 type JobRequest struct {
-	RemoteID string            `json:"remote_id"`
-	Project  string            `json:"project"`
-	Name     string            `json:"name"`
-	Tasks    []Task            `json:"tasks"`
-	Inputs   []Input           `json:"inputs,omitempty"`
-	Outputs  []string          `json:"outputs"`
-	Tags     map[string]string `json:"tags,omitempty"`
+	RemoteID    string            `json:"remote_id,omitempty"`
+	Project     string            `json:"project,omitempty"` // id or slug; empty: the caller's only one
+	Name        string            `json:"name"`
+	Description string            `json:"description,omitempty"`
+	Tasks       []Task            `json:"tasks"` // run one after the other, on the same volumes
+	Inputs      []Input           `json:"inputs,omitempty"`
+	Outputs     []Output          `json:"outputs,omitempty"`
+	Volumes     []string          `json:"volumes,omitempty"` // absolute paths of empty folders that all tasks share
+	Resources   Resources         `json:"resources,omitzero"`
+	Tags        map[string]string `json:"tags,omitempty"`
+	Notes       []string          `json:"notes,omitempty"`    // what the plugin dropped or changed, kept with the job's messages
+	Document    []byte            `json:"document,omitempty"` // the protocol's own form of the request, given back with the job; at most MaxDocument
+}
+
+// MaxDocument bounds JobRequest.Document, in bytes.
+const MaxDocument = 1 << 20
+
+// Resources are what the job asks for; zero means the appliance's default.
+type Resources struct {
+	Cores  int     `json:"cores,omitempty"`
+	RAM    float64 `json:"ram,omitempty"`  // GB (1e9 bytes)
+	Disk   float64 `json:"disk,omitempty"` // GB
+	WallMS int64   `json:"wall_ms,omitempty"`
 }
 
 // Task is one container run.
 type Task struct {
-	Image   string   `json:"image"` // digest
-	Argv    []string `json:"argv"`
-	Env     []string `json:"env,omitempty"`
-	Workdir string   `json:"workdir,omitempty"`
+	Image       string   `json:"image"` // name or digest; one that is not approved makes the job wait
+	Argv        []string `json:"argv"`
+	Env         []string `json:"env,omitempty"`     // NAME=value
+	Workdir     string   `json:"workdir,omitempty"` // absolute; made when the image has none
+	Stdin       string   `json:"stdin,omitempty"`   // absolute paths
+	Stdout      string   `json:"stdout,omitempty"`
+	Stderr      string   `json:"stderr,omitempty"`
+	IgnoreError bool     `json:"ignore_error,omitempty"` // a failure does not stop the tasks after it
 }
 
-// Input is inline content put before the job at /in/<name>.
+// Input is put at Path before the first task. It is either Content or Source.
 type Input struct {
-	Name    string `json:"name"`
-	Content []byte `json:"content"`
+	Path       string `json:"path"` // absolute, in the container
+	Directory  bool   `json:"directory,omitempty"`
+	HasContent bool   `json:"has_content,omitempty"`
+	Content    []byte `json:"content,omitempty"` // at most MaxContent
+	// Source is tresor://dataset/<id or slug>[@version][/path], file:///project/<path>,
+	// or an address that the operator has allow-listed.
+	Source string `json:"source,omitempty"`
 }
+
+// MaxContent bounds the content of one Input, in bytes.
+const MaxContent = 256 << 10
+
+// Output is taken from Path after the last task. Target beginning with
+// file:///project/ stays inside; every other one waits for a release.
+type Output struct {
+	Path      string `json:"path"` // absolute; wildcards (* ? [) when Prefix is set
+	Prefix    string `json:"prefix,omitempty"`
+	Directory bool   `json:"directory,omitempty"`
+	Target    string `json:"target"`
+}
+
+// View is how much of a job is asked for. Each includes the one before.
+type View string
+
+// The views.
+const (
+	Minimal View = "minimal" // id and state
+	Basic   View = "basic"   // and times, tags, tasks, outputs, document
+	Full    View = "full"    // and messages, and what programs wrote where the caller may see it
+)
 
 // JobState is where a job stands.
 type JobState struct {
-	ID      string    `json:"id"`
-	State   string    `json:"state"` // DESIGN section 4, job states
-	Reason  string    `json:"reason,omitempty"`
-	Release string    `json:"release,omitempty"` // id, once there is one
-	At      time.Time `json:"at"`
+	ID         string            `json:"id"`
+	State      string            `json:"state"`             // DESIGN section 4, job states, and completed: ended, everything it left stays inside
+	Project    string            `json:"project,omitempty"` // slug
+	Name       string            `json:"name,omitempty"`
+	CreatedAt  time.Time         `json:"created_at,omitzero"`
+	StartedAt  time.Time         `json:"started_at,omitzero"` // zero: not yet
+	FinishedAt time.Time         `json:"finished_at,omitzero"`
+	Tags       map[string]string `json:"tags,omitempty"`
+	Tasks      []TaskState       `json:"tasks,omitempty"`   // those that ended, in order
+	Outputs    []OutputFile      `json:"outputs,omitempty"` // those that are where they were asked for, or released
+	Release    string            `json:"release,omitempty"` // id, once there is one
+	Document   []byte            `json:"document,omitempty"`
+	Messages   []string          `json:"messages,omitempty"` // for people: what it waits for, why it ended, what is withheld
+}
+
+// TaskState is a task that ended.
+type TaskState struct {
+	ExitCode   int       `json:"exit_code"`
+	StartedAt  time.Time `json:"started_at,omitzero"`
+	FinishedAt time.Time `json:"finished_at,omitzero"`
+	Stdout     string    `json:"stdout,omitempty"` // the end of it; only for callers inside
+	Stderr     string    `json:"stderr,omitempty"`
+}
+
+// OutputFile is one file that an Output became.
+type OutputFile struct {
+	Path    string `json:"path"`   // in the container
+	Target  string `json:"target"` // where it was asked for: the Output's Target, and the rest of the path for folders and wildcards
+	Size    int64  `json:"size"`   // bytes
+	SHA256  string `json:"sha256,omitempty"`
+	Release string `json:"release,omitempty"` // the release that holds it; empty: it is at Target, inside
+}
+
+// JobQuery asks for a page of jobs. All conditions hold together.
+type JobQuery struct {
+	View       View     `json:"view"`
+	NamePrefix string   `json:"name_prefix,omitempty"`
+	States     []string `json:"states,omitempty"` // any of them
+	Tags       []Tag    `json:"tags,omitempty"`
+	Limit      int      `json:"limit"`           // at most 2048
+	After      string   `json:"after,omitempty"` // JobPage.Next of the page before
+}
+
+// Tag is a condition on one tag.
+type Tag struct {
+	Key   string `json:"key"`
+	Value string `json:"value,omitempty"`
+	Any   bool   `json:"any,omitempty"` // the key is there, with whatever value
+}
+
+// JobPage is a page of jobs, newest first. It may hold fewer than asked for; only
+// an empty Next says that it is the last.
+type JobPage struct {
+	Jobs []JobState `json:"jobs"`
+	Next string     `json:"next,omitempty"` // opaque
 }
 
 // Chunk is a piece of a release.

@@ -65,7 +65,8 @@ type nothing struct{}
 
 func (nothing) Visible(context.Context) (c Catalogue, err error)              { return }
 func (nothing) Submit(context.Context, JobRequest) (s JobState, err error)    { return }
-func (nothing) State(context.Context, string) (s JobState, err error)         { return }
+func (nothing) State(context.Context, string, View) (s JobState, err error)   { return }
+func (nothing) Jobs(context.Context, JobQuery) (p JobPage, err error)         { return }
 func (nothing) Cancel(context.Context, string) error                          { return nil }
 func (nothing) ReadRelease(context.Context, string, int64) (c Chunk, e error) { return }
 func (nothing) Fetch(context.Context, Request) (r Response, err error)        { return }

@@ -48,8 +48,13 @@ func (h *Host) Submit(_ context.Context, r protocol.JobRequest) (protocol.JobSta
 }
 
 // State answers held.
-func (h *Host) State(_ context.Context, id string) (protocol.JobState, error) {
+func (h *Host) State(_ context.Context, id string, _ protocol.View) (protocol.JobState, error) {
 	return protocol.JobState{ID: id, State: "held"}, h.note("state")
+}
+
+// Jobs answers one held job.
+func (h *Host) Jobs(context.Context, protocol.JobQuery) (protocol.JobPage, error) {
+	return protocol.JobPage{Jobs: []protocol.JobState{{ID: "job-1", State: "held"}}}, h.note("jobs")
 }
 
 // Cancel succeeds.
