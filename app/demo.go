@@ -78,7 +78,11 @@ func (a *App) demoDataset(ctx context.Context, steward access.Actor) error {
 	if err != nil {
 		return err
 	}
-	csv := demo.CSV
+	k, n, err := a.cfg.Part()
+	if err != nil {
+		return err
+	}
+	csv := demo.Part(k, n)
 	_, err = a.Datasets.Ingest(ctx, steward, d.ID, []dataset.Source{{
 		Name: demo.FileName, Size: int64(len(csv)),
 		Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(csv)), nil },

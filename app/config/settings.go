@@ -21,6 +21,12 @@ type Config struct {
 	// Demo people, project and dataset, with sign-in links that last for days.
 	// Never turn this on where real data is.
 	Demo bool `toml:"demo"`
+	// Only this part of the demonstration's data, such as "1/3": every third row, from the
+	// first. Several demonstrations then hold different people, as the nodes of a federation do.
+	DemoPart string `toml:"demo_part"`
+	// Serve as a federation hub: no data, no containers, only nodes, projects and tasks that are
+	// passed on. `tresor hub serve` sets it; a data folder stays what it was made as.
+	Hub bool `toml:"hub"`
 
 	// Certificates for the address above.
 	TLS TLS `toml:"tls"`
@@ -34,6 +40,8 @@ type Config struct {
 	Airlock Airlock `toml:"airlock"`
 	// People and their sessions.
 	Identity Identity `toml:"identity"`
+	// Links to federation hubs.
+	Federation Federation `toml:"federation"`
 	// The log of the program itself. The audit log is separate and has no settings.
 	Log Log `toml:"log"`
 }
@@ -182,4 +190,13 @@ func Default() Config {
 			Absolute: Minutes(12 * 60), StepUp: Minutes(5), Link: Minutes(72 * 60), DemoLink: Minutes(7 * 24 * 60)},
 		Log: Log{Level: "info", Format: "text"},
 	}
+}
+
+// Federation settings.
+type Federation struct {
+	// Proxy for the links to hubs and for fetched inputs, such as "http://proxy.example.org:3128".
+	// Empty: what HTTPS_PROXY, HTTP_PROXY and NO_PROXY in the environment say. "none": no proxy.
+	Proxy string `toml:"proxy"`
+	// Allow hubs at http:// addresses on this machine (loopback), for trying things out.
+	Plain bool `toml:"plain"`
 }

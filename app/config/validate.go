@@ -39,6 +39,11 @@ func (c Config) Validate() error {
 	c.Intake.check(&p)
 	c.Airlock.check(&p)
 	c.Identity.check(&p)
+	c.Federation.check(&p)
+	if _, _, err := c.Part(); err != nil {
+		p.add("%v", err)
+	}
+	p.unless(!c.Demo || !c.Hub, "demo and hub are both set: a hub holds no demonstration data.")
 	oneOf(&p, "log.level", c.Log.Level, "debug", "info", "warn", "error")
 	oneOf(&p, "log.format", c.Log.Format, "text", "json")
 	return report("config.Validate", p)

@@ -61,3 +61,28 @@ func TestTheStoryHasItsPeople(t *testing.T) {
 		}
 	}
 }
+
+func TestPartsHoldEveryRowOnce(t *testing.T) {
+	header, rows, _ := strings.Cut(string(CSV), "\n")
+	want := map[string]int{}
+	for row := range strings.Lines(rows) {
+		want[row]++
+	}
+	for k := 1; k <= 3; k++ {
+		h, part, _ := strings.Cut(string(Part(k, 3)), "\n")
+		if n := strings.Count(part, "\n"); h != header || n != Rows/3 {
+			t.Errorf("part %d has header %q and %d rows, want %d", k, h, n, Rows/3)
+		}
+		for row := range strings.Lines(part) {
+			want[row]--
+		}
+	}
+	for row, n := range want {
+		if n != 0 {
+			t.Fatalf("row %q is left %d times", row, n)
+		}
+	}
+	if !bytes.Equal(Part(1, 1), CSV) {
+		t.Error("the only part is not the whole")
+	}
+}
