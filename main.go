@@ -27,8 +27,10 @@ func run(args []string) int {
 			return agent.ProbeMain(args[2:])
 		case "sql":
 			return sqlrun.Main(args[2:])
-		case "plugin":
-			return builtin.Main(args[2:], os.Stderr)
+		case "plugin": // NAME of a built-in one; anything else is a verb of the command line
+			if len(args) == 3 && builtin.Adapters[args[2]] != nil {
+				return builtin.Main(args[2:], os.Stderr)
+			}
 		case "podman-shim":
 			return podman.ShimMain(args[2:])
 		}
