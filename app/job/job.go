@@ -26,6 +26,8 @@ import (
 	"tresor/app/output"
 	"tresor/app/project"
 	"tresor/app/store"
+	"tresor/app/tree"
+	"tresor/app/vault"
 	"tresor/sandbox"
 )
 
@@ -67,6 +69,15 @@ type Job struct {
 	Refused        []sandbox.Refusal `json:"refused"` // outputs that exist and may not be taken
 	AirlockRequest string            `json:"airlock_request"`
 
+	Via          string      `json:"via"`           // by which door it came; empty: web or command line
+	OnBehalf     string      `json:"on_behalf"`     // who asked there, as they say
+	Places       []PlaceInfo `json:"places"`        // inputs at paths of their own
+	Wants        []WantInfo  `json:"wants"`         // outputs from paths of their own
+	Volumes      []string    `json:"volumes"`       // folders that all its tasks share
+	WaitingImage string      `json:"waiting_image"` // name or digest of the image that it waits for
+	EveryJob     bool        `json:"every_job"`     // needs a decision whatever the project's mode is
+	Inside       bool        `json:"inside"`        // its programs are offered the task service
+
 	task         int // the one that runs or ran last
 	hostFaults   int
 	requestHash  string
@@ -101,7 +112,55 @@ type TaskRun struct {
 	StartedAt  *time.Time `json:"started_at"`
 	FinishedAt *time.Time `json:"finished_at"`
 
+	Stdin       string `json:"stdin"`
+	Stdout      string `json:"stdout"`
+	Stderr      string `json:"stderr"`
+	IgnoreError bool   `json:"ignore_error"`
+
 	imageID string
+}
+
+// PlaceInfo describes an input at a path of its own, without its content.
+type PlaceInfo struct {
+	Path      string      `json:"path"`
+	Directory bool        `json:"directory"`
+	From      string      `json:"from"`    // content, dataset, tree or fetched
+	Dataset   string      `json:"dataset"` // slug
+	DatasetID string      `json:"dataset_id"`
+	Version   int         `json:"version"`
+	File      string      `json:"file"` // of the dataset
+	Tree      string      `json:"tree"`
+	Origin    string      `json:"origin"`
+	SHA256    string      `json:"sha256"`          // of a folder of a dataset: of the version
+	Size      int64       `json:"size"`            // bytes; of a folder: of all its files
+	Files     []PlaceFile `json:"files,omitempty"` // of a folder of the project's tree
+}
+
+// PlaceFile is one file of a folder that is an input.
+type PlaceFile struct {
+	Path   string `json:"path"` // below the folder
+	SHA256 string `json:"sha256"`
+	Size   int64  `json:"size"`
+}
+
+// WantInfo is a Want as it is kept.
+type WantInfo struct {
+	Path      string `json:"path"`
+	Prefix    string `json:"prefix"`
+	Directory bool   `json:"directory"`
+	Target    string `json:"target"`
+	Tree      string `json:"tree"`
+}
+
+// Found is one file that a Want became.
+type Found struct {
+	Path   string // in the container
+	Target string // the Want's Target, and the rest of the path for folders and wildcards
+	Size   int64
+	SHA256 string
+	Tree   bool         // it is in the project's tree
+	Output string       // id of the held output; empty for one in the tree
+	State  output.State // of a held output; empty for one in the tree
 }
 
 // InputInfo describes an inline input without its content.
@@ -158,6 +217,11 @@ type Deps struct {
 	Max      Limits // the most a submission may ask for; zero fields: no bound but the budget
 	Budget   Budget
 	Logger   *slog.Logger
+
+	Tree    *tree.Service                   // the projects' trees; nil: no input and no output may name one
+	Vault   *vault.Vault                    // where fetched inputs and files of trees are; nil: as for Tree
+	Allowed func(tx *store.Tx, j Job) error // asked once more before a job starts; its error is the reason of the refusal; may be nil
+	Moved   func(tx *store.Tx, j Job) error // called in the transaction of every change of state; its error undoes it; may be nil
 }
 
 // Service keeps, queues and runs jobs. Its methods may be used from any goroutine.

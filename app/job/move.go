@@ -40,7 +40,10 @@ func (s *Service) move(tx *store.Tx, j *Job, st step) error {
 		return fault.Wrap("job.move", err)
 	}
 	s.publish(tx, *j)
-	return nil
+	if s.Moved == nil {
+		return nil
+	}
+	return fault.Wrap("job.move", s.Moved(tx, *j))
 }
 
 // verb is the audit verb of entering a state.

@@ -53,8 +53,10 @@ func (s *Service) check(tx *store.Tx, j *Job) error {
 			return fault.New("job.start", fault.Conflict, "The image %s is not the one that the job was submitted with.", t.ImageRef)
 		}
 	}
-	_, err = s.mounts(tx, j)
-	return err
+	if _, err = s.mounts(tx, j); err != nil || s.Allowed == nil {
+		return err
+	}
+	return s.Allowed(tx, *j)
 }
 
 // mounts finds where the pinned dataset versions lie; it refuses one that is no

@@ -22,12 +22,13 @@ const (
 	Held       State = "held"       // outputs wait in the airlock
 	Released   State = "released"   // outputs left through a release
 	Rejected   State = "rejected"   // reviewers refused the outputs
+	Completed  State = "completed"  // everything it left stays inside
 	Failed     State = "failed"     // ended without outputs
 	Cancelled  State = "cancelled"  // a person stopped it
 )
 
 // States lists every state in order.
-var States = []State{Submitted, Approved, Refused, Queued, Preparing, Running, Collecting, Held, Released, Rejected, Failed, Cancelled}
+var States = []State{Submitted, Approved, Refused, Queued, Preparing, Running, Collecting, Held, Released, Rejected, Completed, Failed, Cancelled}
 
 // transitions is the whole life of a job: what is not here is refused.
 var transitions = map[State][]State{
@@ -36,7 +37,7 @@ var transitions = map[State][]State{
 	Queued:     {Preparing, Refused, Cancelled},
 	Preparing:  {Running, Failed, Cancelled},
 	Running:    {Collecting, Failed, Cancelled},
-	Collecting: {Held, Failed, Cancelled},
+	Collecting: {Held, Completed, Failed, Cancelled},
 	Held:       {Released, Rejected},
 }
 

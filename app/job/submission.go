@@ -12,6 +12,7 @@ import (
 	"tresor/app/dataset/sqlrun"
 	"tresor/app/fault"
 	"tresor/app/output"
+	"tresor/app/store"
 	"tresor/sandbox"
 )
 
@@ -27,6 +28,11 @@ type Task struct {
 	Argv    []string `json:"argv"`
 	Env     []string `json:"env"`     // NAME=value; never secrets
 	Workdir string   `json:"workdir"` // inside /work; empty: /work
+
+	Stdin       string `json:"stdin,omitempty"`        // absolute path of a file in a shared folder; empty: none
+	Stdout      string `json:"stdout,omitempty"`       // where a copy of standard output goes, besides the log
+	Stderr      string `json:"stderr,omitempty"`       // the same for standard error
+	IgnoreError bool   `json:"ignore_error,omitempty"` // a failure does not stop the tasks after it
 }
 
 // Input is a small file that the submission carries; tasks find it at /in/<Name>.
@@ -47,6 +53,42 @@ type Submission struct {
 	Outputs        []string `json:"outputs,omitempty"`  // files, globs or folders in /work/out; not with SQL
 	Limits         *Limits  `json:"limits,omitempty"`
 	IdempotencyKey string   `json:"idempotency_key,omitempty"` // the same key in a project means the same job
+
+	// What follows is for the gateway, which answers for it: no request of a person carries it.
+
+	Places       []Place                    `json:"-"` // inputs at any path
+	Wants        []Want                     `json:"-"` // outputs from any path
+	Volumes      []string                   `json:"-"` // absolute paths of empty folders that all tasks share
+	Via          string                     `json:"-"` // "hub:<slug>", "client:<slug>", "token:<id>", "inside:<job>"; empty: web or command line
+	OnBehalf     string                     `json:"-"` // who asked there, as they say; shown, never trusted
+	WaitForImage bool                       `json:"-"` // wait for images that are not approved yet instead of refusing
+	EveryJob     bool                       `json:"-"` // needs a decision whatever the project's mode is
+	Inside       bool                       `json:"-"` // offer the task service inside the containers
+	Also         func(*store.Tx, Job) error `json:"-"` // called in the transaction that inserts the job; its error undoes that
+}
+
+// Place is an input at a path of its own. Exactly one of Content, Dataset, Tree
+// and Origin says where its bytes come from.
+type Place struct {
+	Path      string
+	Directory bool
+	Content   []byte // may be empty when nothing else is set
+	Dataset   string // id or slug
+	Version   int    // of the dataset; 0: the latest
+	File      string // of the dataset; empty with Directory: all its files
+	Tree      string // path in the project's tree
+	Origin    string // address that the bytes were fetched from; they are in the vault
+	SHA256    string // of fetched bytes; of others: they must have it when it is given
+	Size      int64  // of fetched bytes
+}
+
+// Want is an output from a path of its own.
+type Want struct {
+	Path      string // absolute; with * ? [ when Prefix is set
+	Prefix    string // what is cut off a matched path before the rest is put behind Target and Tree
+	Directory bool   // everything in the folder
+	Target    string // where it was asked for; kept and given back, never used
+	Tree      string // path in the project's tree, where it stays inside; empty: held for release
 }
 
 // The most a submission may hold.

@@ -85,12 +85,12 @@ func (s *Service) admit(tx *store.Tx, actor access.Actor, sub Submission, limits
 	if err := s.checkRoom(p.ID); err != nil {
 		return Job{}, false, err
 	}
-	return j, true, s.record(tx, &j, actor, p, sub.IdempotencyKey)
+	return j, true, s.record(tx, &j, actor, p, sub)
 }
 
 // record inserts the job and decides whether it may run without a person's word.
-func (s *Service) record(tx *store.Tx, j *Job, actor access.Actor, p project.Project, key string) error {
-	if err := insert(tx, j, key); err != nil {
+func (s *Service) record(tx *store.Tx, j *Job, actor access.Actor, p project.Project, sub Submission) error {
+	if err := insert(tx, j, sub.IdempotencyKey); err != nil {
 		return err
 	}
 	e := audit.By(actor, "job.submitted", Subject(j.ID), p.ID, "request_sha256", j.requestHash, "tasks", strconv.Itoa(len(j.Tasks)))
@@ -98,7 +98,12 @@ func (s *Service) record(tx *store.Tx, j *Job, actor access.Actor, p project.Pro
 		return fault.Wrap("job.Submit", err)
 	}
 	s.publish(tx, *j)
-	if p.Approval == project.EveryJob {
+	if sub.Also != nil {
+		if err := sub.Also(tx, *j); err != nil {
+			return err
+		}
+	}
+	if p.Approval == project.EveryJob || sub.EveryJob {
 		return nil
 	}
 	return s.pass(tx, j, step{to: Approved, by: access.System, detail: []string{"mode", string(p.Approval)}})
