@@ -15,7 +15,9 @@ import (
 	"io"
 	"log/slog"
 	mrand "math/rand/v2"
+	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -98,8 +100,9 @@ type Node struct {
 	Next   atomic.Pointer[wire.Succession]
 	Past   []wire.KeyID
 	Clock  *Clock
-	Hub    wire.KeyID // as the node knows it
-	ID     wire.KeyID // as the hub knows it
+	Hub    wire.KeyID                            // as the node knows it
+	ID     wire.KeyID                            // as the hub knows it
+	Proxy  func(*http.Request) (*url.URL, error) // of the next Restart; nil: none
 	limits link.Limits
 }
 
@@ -124,7 +127,7 @@ func (n *Node) Restart(t testing.TB) {
 	}
 	n.Book = book
 	n.Node = node.New(node.Options{Identity: func() node.Identity { return node.Identity{Key: n.Key, Next: n.Next.Load(), Past: n.Past} },
-		Book: book, Ledger: n.Ledger, Now: n.Clock.Now, Log: Log(), Rand: mrand.Float64, Limits: n.limits,
+		Book: book, Ledger: n.Ledger, Now: n.Clock.Now, Log: Log(), Rand: mrand.Float64, Limits: n.limits, Proxy: n.Proxy,
 		MinWait: 5 * time.Millisecond, MaxWait: 50 * time.Millisecond})
 }
 

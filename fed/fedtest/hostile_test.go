@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -251,36 +250,17 @@ func TestTenThousandHonestRequestsAndAThousandAtOnce(t *testing.T) {
 	}
 }
 
-func TestThroughAnHTTPProxy(t *testing.T) {
+func TestDialThroughAnHTTPProxy(t *testing.T) {
 	NoLeaks(t)
 	h := StartHub(t, link.Limits{})
-	var tunnels atomic.Int64
-	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodConnect {
-			http.Error(w, "CONNECT only", http.StatusMethodNotAllowed)
-			return
-		}
-		out, err := net.Dial("tcp", r.Host)
-		if err != nil {
-			http.Error(w, "no", http.StatusBadGateway)
-			return
-		}
-		tunnels.Add(1)
-		in, _, _ := w.(http.Hijacker).Hijack()
-		io.WriteString(in, "HTTP/1.1 200 OK\r\n\r\n")
-		go func() { io.Copy(out, in); out.Close() }()
-		io.Copy(in, out)
-		in.Close()
-	}))
-	defer proxy.Close()
-	u, _ := url.Parse(proxy.URL)
-	c, host, err := link.Dial(ctx5(t), link.DialOptions{URL: h.Relay.URL(), Proxy: http.ProxyURL(u)})
+	p := newProxy(t)
+	c, host, err := link.Dial(ctx5(t), link.DialOptions{URL: h.Relay.URL(), Proxy: p.ask})
 	if err != nil {
 		t.Fatal(err)
 	}
 	data, err := c.ReadMessage()
-	if _, cerr := wire.DecodeChallenge(data); err != nil || cerr != nil || host != h.Relay.Host() || tunnels.Load() != 1 {
-		t.Errorf("%v %v %s %d", err, cerr, host, tunnels.Load())
+	if _, cerr := wire.DecodeChallenge(data); err != nil || cerr != nil || host != h.Relay.Host() || p.tunnels.Load() != 1 {
+		t.Errorf("%v %v %s %d", err, cerr, host, p.tunnels.Load())
 	}
 	c.Close()
 	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, net.ErrClosed) {

@@ -3,6 +3,7 @@ package hub
 import (
 	"crypto/rand"
 	"errors"
+	"net"
 	"net/http"
 
 	"tresor/fed/link"
@@ -13,14 +14,13 @@ import (
 // ServeHTTP takes one connection of a node: an enrolment, or a link. It returns
 // when the handshake is over; the link goes on without the request.
 func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	select {
-	case h.slots <- struct{}{}:
-		defer func() { <-h.slots }()
-	default:
+	leave, ok := h.enter(r.RemoteAddr)
+	if !ok {
 		w.Header().Set("Retry-After", "5")
 		http.Error(w, "too many nodes are connecting at once: try again", http.StatusServiceUnavailable)
 		return
 	}
+	defer leave()
 	c, err := link.Accept(w, r, h.o.Limits)
 	if err != nil {
 		h.o.Log.Debug("connection refused", "remote", r.RemoteAddr, "err", err)
@@ -29,6 +29,38 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := h.talk(r, c); err != nil {
 		h.o.Log.Info("handshake refused", "remote", r.RemoteAddr, "err", err)
 		c.Refuse(public(err))
+	}
+}
+
+// enter takes a place for a handshake: one address cannot take them all.
+func (h *Hub) enter(remote string) (leave func(), ok bool) {
+	host, _, err := net.SplitHostPort(remote)
+	if err != nil {
+		host = remote
+	}
+	h.mu.Lock()
+	full := h.from[host] >= h.o.PerAddress
+	if !full {
+		h.from[host]++
+	}
+	h.mu.Unlock()
+	if full {
+		return nil, false
+	}
+	select {
+	case h.slots <- struct{}{}:
+		return func() { <-h.slots; h.leave(host) }, true
+	default:
+		h.leave(host)
+		return nil, false
+	}
+}
+
+func (h *Hub) leave(host string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.from[host]--; h.from[host] <= 0 {
+		delete(h.from, host)
 	}
 }
 

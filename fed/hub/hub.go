@@ -28,8 +28,8 @@ type Identity struct {
 	Next *wire.Succession
 }
 
-// Options are what a hub needs. All but Limits, Enrolled, Seen and Handshakes
-// are required.
+// Options are what a hub needs. All but Limits, Enrolled, Seen, Handshakes and
+// PerAddress are required.
 type Options struct {
 	Name      string
 	Identity  func() Identity // asked at every connection and envelope
@@ -41,6 +41,7 @@ type Options struct {
 	Limits    link.Limits
 
 	Handshakes int                                 // at once; 512
+	PerAddress int                                 // handshakes at once from one address; 64
 	Enrolled   func(p trust.Peer)                  // a node was enrolled; may be nil
 	Seen       func(node wire.KeyID, at time.Time) // a link began or ended; may be nil
 }
@@ -51,7 +52,8 @@ type Hub struct {
 	slots chan struct{}
 	wg    sync.WaitGroup
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex     // guards what follows
+	from    map[string]int // handshakes by address
 	links   map[wire.KeyID]*nodeLink
 	last    map[wire.KeyID]time.Time // when a link was last up
 	changed chan struct{}            // closed and replaced when a link begins
@@ -73,7 +75,10 @@ func New(o Options) *Hub {
 	if o.Handshakes == 0 {
 		o.Handshakes = 512
 	}
-	return &Hub{o: o, slots: make(chan struct{}, o.Handshakes), links: map[wire.KeyID]*nodeLink{},
+	if o.PerAddress == 0 {
+		o.PerAddress = 64
+	}
+	return &Hub{o: o, slots: make(chan struct{}, o.Handshakes), from: map[string]int{}, links: map[wire.KeyID]*nodeLink{},
 		last: map[wire.KeyID]time.Time{}, changed: make(chan struct{})}
 }
 

@@ -71,6 +71,9 @@ func (s *Session) RemoteAddr() string { return s.conn.RemoteAddr().String() }
 // Streams is how many streams are open.
 func (s *Session) Streams() int { return s.mux.NumStreams() }
 
+// Ping measures the way to the peer and back.
+func (s *Session) Ping() (time.Duration, error) { return s.mux.Ping() }
+
 // Close ends the link and everything on it.
 func (s *Session) Close() error { return s.mux.Close() }
 

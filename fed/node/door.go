@@ -32,20 +32,41 @@ func (l *hubLink) handler(key wire.KeyID, s *link.Session) http.Handler {
 			refuse(w, wire.Refuse(wire.CodePaused, "the node's operator has paused this hub: ask them"))
 			return
 		}
+		if l.door.Closed != nil {
+			if why := l.door.Closed(); why != nil {
+				refuse(w, why)
+				return
+			}
+		}
 		r = r.WithContext(context.WithValue(r.Context(), hubKey{}, hub))
 		switch {
 		case r.URL.Path == wire.TasksPath && l.door.Execute != nil:
-			l.n.exec.serve(w, r, hub, l.door.Execute)
+			l.n.exec.serve(w, r, hub, l.door)
 		case l.door.Routes != nil:
-			l.door.Routes.ServeHTTP(w, r)
+			read(w, r, l.door.Routes)
 		default:
 			http.NotFound(w, r)
 		}
 	})
 }
 
+// read lets a plain request pass that changes nothing and brings nothing.
+func read(w http.ResponseWriter, r *http.Request, routes http.Handler) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		refuse(w, wire.Refuse(wire.CodeMethod, "a plain request over the link only reads: send what changes something as a signed order"))
+		return
+	}
+	if r.ContentLength != 0 || len(r.TransferEncoding) > 0 {
+		refuse(w, wire.Refuse(wire.CodeSize, "a plain request over the link brings no body: send it as a signed order"))
+		return
+	}
+	r.Body = http.NoBody
+	routes.ServeHTTP(w, r)
+}
+
 // serve takes one envelope.
-func (x *executor) serve(w http.ResponseWriter, r *http.Request, hub trust.Peer, do Execute) {
+func (x *executor) serve(w http.ResponseWriter, r *http.Request, hub trust.Peer, d Door) {
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
 		http.Error(w, "an envelope comes with POST", http.StatusMethodNotAllowed)
@@ -60,7 +81,7 @@ func (x *executor) serve(w http.ResponseWriter, r *http.Request, hub trust.Peer,
 		refuse(w, err)
 		return
 	}
-	receipt, err := x.take(r.Context(), hub, data, do)
+	receipt, err := x.take(r.Context(), hub, data, d)
 	if err != nil {
 		refuse(w, err)
 		return
@@ -71,7 +92,7 @@ func (x *executor) serve(w http.ResponseWriter, r *http.Request, hub trust.Peer,
 
 // statuses gives the HTTP status of a refusal; every other code is a 400.
 var statuses = map[wire.Code]int{
-	wire.CodeSize: 413, wire.CodeSignature: 403, wire.CodeUnknown: 403, wire.CodeRevoked: 403, wire.CodeKeyExpired: 403,
+	wire.CodeMethod: 405, wire.CodeSize: 413, wire.CodeSignature: 403, wire.CodeUnknown: 403, wire.CodeRevoked: 403, wire.CodeKeyExpired: 403,
 	wire.CodeOther: 403, wire.CodeOtherHub: 403, wire.CodeExpired: 410, wire.CodeStale: 409, wire.CodeConflict: 409,
 	wire.CodeInterrupted: 409, wire.CodeRunning: 503, wire.CodePaused: 503, wire.CodeBusy: 503, wire.CodeInternal: 500,
 }

@@ -60,12 +60,12 @@ func (x *executor) wait() {
 }
 
 // take verifies, claims, executes or waits, and gives the encoded receipt.
-func (x *executor) take(ctx context.Context, hub trust.Peer, data []byte, do Execute) ([]byte, error) {
+func (x *executor) take(ctx context.Context, hub trust.Peer, data []byte, d Door) ([]byte, error) {
 	e, err := x.verified(hub, data)
 	if err != nil {
 		return nil, err
 	}
-	prior, running, err := x.begin(ctx, hub, e, do)
+	prior, running, err := x.begin(ctx, hub, e, d)
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +102,7 @@ func (x *executor) verified(hub trust.Peer, data []byte) (*wire.Envelope, error)
 
 // begin claims the envelope and starts it. It gives the prior entry of one that
 // ended, or the run of one that runs.
-func (x *executor) begin(ctx context.Context, hub trust.Peer, e *wire.Envelope, do Execute) (*Entry, *run, error) {
+func (x *executor) begin(ctx context.Context, hub trust.Peer, e *wire.Envelope, d Door) (*Entry, *run, error) {
 	claim := x.claimOf(hub.ID)
 	claim.Lock()
 	defer claim.Unlock()
@@ -125,10 +125,13 @@ func (x *executor) begin(ctx context.Context, hub trust.Peer, e *wire.Envelope, 
 		return nil, nil, err
 	}
 	if prior == nil {
-		return nil, x.start(hub, e, do), nil
+		return nil, x.start(hub, e, d.Execute), nil
 	}
 	if prior.ID != e.ID || prior.Digest != e.Digest() {
 		return nil, nil, wire.Refuse(wire.CodeConflict, "the id or sequence of the envelope was used for another one: use new ones")
+	}
+	if prior.Done.IsZero() && running == nil && d.Again != nil {
+		return nil, x.start(hub, e, d.Again), nil
 	}
 	return prior, running, nil
 }

@@ -47,6 +47,7 @@ type hubLink struct {
 	ctx    context.Context
 	stop   context.CancelFunc
 	ended  chan struct{}
+	again  chan struct{} // ends a wait
 
 	mu      sync.Mutex // guards what follows
 	health  Health
@@ -55,7 +56,7 @@ type hubLink struct {
 
 func newHubLink(n *Node, p trust.Peer, d Door) *hubLink {
 	ctx, stop := context.WithCancel(n.ctx)
-	return &hubLink{n: n, door: d, ctx: ctx, stop: stop, ended: make(chan struct{}),
+	return &hubLink{n: n, door: d, ctx: ctx, stop: stop, ended: make(chan struct{}), again: make(chan struct{}, 1),
 		health: Health{Hub: p.ID, Name: p.Name, URL: p.URL, State: Connecting, Since: n.o.Now()}}
 }
 
@@ -99,8 +100,26 @@ func (l *hubLink) wait(d time.Duration, err error) bool {
 	case <-l.ctx.Done():
 		return false
 	case <-t.C:
-		return true
+	case <-l.again:
 	}
+	return true
+}
+
+// redial asks for a new connection now.
+func (l *hubLink) redial() {
+	select {
+	case l.again <- struct{}{}:
+	default:
+	}
+	if s := l.open(); s != nil {
+		s.Close()
+	}
+}
+
+func (l *hubLink) open() *link.Session {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.session
 }
 
 // once connects, shakes hands and serves; online says whether it got that far.

@@ -63,10 +63,19 @@ type Options struct {
 	Patience time.Duration // how long a hub's request waits for its task; 20 s
 }
 
-// Door is what one hub may reach.
+// Door is what one hub may reach. Plain requests only read: whatever is not GET
+// or HEAD is refused before it reaches Routes, because only an envelope is signed,
+// counted and executed once.
 type Door struct {
 	Routes  http.Handler // nil: none; the hub is HubOf(request)
 	Execute Execute      // nil: envelopes are refused
+	// Again takes up an order whose execution began before a crash and whose end
+	// is not known. It is only for orders that may be repeated without a second
+	// effect. nil: the hub is told that the order was interrupted.
+	Again Execute
+	// Closed says why nothing is taken now, before an envelope is claimed; nil, or
+	// giving nil: the door is open. Its code must not be a final one.
+	Closed func() *wire.Refusal
 }
 
 // Node keeps the links. Its methods may be called by many goroutines.
@@ -123,6 +132,31 @@ func (n *Node) Disconnect(hub wire.KeyID) {
 		l.stop()
 		<-l.ended
 	}
+}
+
+// Redial ends the open connection to a hub, so that a new one is made at once, or
+// ends the wait for the next attempt. Running tasks go on.
+func (n *Node) Redial(hub wire.KeyID) {
+	if l := n.link(hub); l != nil {
+		l.redial()
+	}
+}
+
+// Ping measures the way to a hub and back over the open link. CodeOffline when
+// there is none.
+func (n *Node) Ping(hub wire.KeyID) (time.Duration, error) {
+	if l := n.link(hub); l != nil {
+		if s := l.open(); s != nil {
+			return s.Ping()
+		}
+	}
+	return 0, wire.Refuse(wire.CodeOffline, "there is no link to the hub now: its health says why")
+}
+
+func (n *Node) link(hub wire.KeyID) *hubLink {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.links[hub]
 }
 
 // Pause makes the node refuse what this hub asks, or take it again. The link

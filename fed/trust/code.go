@@ -68,6 +68,45 @@ func (b *Book) TypeCode(ctx context.Context, typed, url, name string) (Code, err
 	return b.addCode(ctx, s, url, name)
 }
 
+// UseCode is for a node that brings a code to the hub at url: one that the hub
+// made, or one that was made here. Using it again, as after an attempt that
+// failed, changes nothing but url and name.
+func (b *Book) UseCode(ctx context.Context, typed, url, name string) (Code, error) {
+	s, err := ParseCode(typed)
+	if err != nil {
+		return Code{}, err
+	}
+	c, err := b.reuse(ctx, s.CodeID(), url, name)
+	if err != nil || c.ID != "" {
+		return c, err
+	}
+	return b.addCode(ctx, s, url, name)
+}
+
+// reuse gives the code of that ID with its new url and name; the zero Code when
+// there is none.
+func (b *Book) reuse(ctx context.Context, id, url, name string) (Code, error) {
+	if name != "" {
+		if err := wire.CheckName(name); err != nil {
+			return Code{}, err
+		}
+	}
+	b.change.Lock()
+	defer b.change.Unlock()
+	c, ok, err := b.code(ctx, id)
+	if err != nil || !ok {
+		return Code{}, err
+	}
+	switch {
+	case !c.Used.IsZero():
+		return Code{}, wire.Refuse(wire.CodeCodeUsed, "this code was used: make a new one")
+	case b.now().After(c.Expires):
+		return Code{}, wire.Refuse(wire.CodeCodeExpired, "this code is older than %v: make a new one", CodeLife)
+	}
+	c.URL, c.Name = url, name
+	return c, b.store.PutCode(ctx, c)
+}
+
 func (b *Book) addCode(ctx context.Context, s wire.Secret, url, name string) (Code, error) {
 	if name != "" {
 		if err := wire.CheckName(name); err != nil {

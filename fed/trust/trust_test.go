@@ -111,6 +111,44 @@ func TestRefusalsOfCodes(t *testing.T) {
 	}
 }
 
+func TestACodeIsUsedAtANodeWhicheverEndMadeIt(t *testing.T) {
+	hub, node := newSide(t), newSide(t)
+	theirs, _ := hub.NewCode(ctx, "", "")
+	c, err := node.UseCode(ctx, theirs.Text(), "wss://a/", "Hub A")
+	want(t, err, "")
+	if c.Secret != theirs.Secret || c.URL != "wss://a/" {
+		t.Errorf("code %+v", c)
+	}
+	c, err = node.UseCode(ctx, theirs.Text(), "wss://b/", "Hub B") // the address was mistyped at first
+	want(t, err, "")
+	node.reopen(t)
+	if all, _ := node.store.Codes(ctx); len(all) != 1 || all[0].URL != "wss://b/" || all[0].Name != "Hub B" || c.URL != "wss://b/" {
+		t.Errorf("codes %+v", all)
+	}
+	own, _ := node.NewCode(ctx, "", "")
+	c, err = node.UseCode(ctx, own.Text(), "wss://c/", "")
+	want(t, err, "")
+	if c.Secret != own.Secret || c.URL != "wss://c/" {
+		t.Errorf("own code %+v", c)
+	}
+	_, err = node.UseCode(ctx, "ABCD", "wss://c/", "")
+	want(t, err, wire.CodeMalformed)
+	_, err = node.UseCode(ctx, own.Text(), "wss://c/", "a\nb")
+	want(t, err, wire.CodeMalformed)
+	node.store.Fail(fedtest.Fails)
+	if _, err = node.UseCode(ctx, own.Text(), "wss://d/", ""); !errors.Is(err, fedtest.ErrStore) {
+		t.Errorf("a code that was not kept: %v", err)
+	}
+	node.clock.Skew(trust.CodeLife + time.Minute)
+	_, err = node.UseCode(ctx, own.Text(), "wss://c/", "")
+	want(t, err, wire.CodeCodeExpired)
+	node.clock.Skew(0)
+	own.Used = time.Now()
+	node.store.PutCode(ctx, own)
+	_, err = node.UseCode(ctx, own.Text(), "wss://c/", "")
+	want(t, err, wire.CodeCodeUsed)
+}
+
 func TestRotationWithOverlap(t *testing.T) {
 	hub := newSide(t)
 	first, second, third := fedtest.NewKey(t), fedtest.NewKey(t), fedtest.NewKey(t)

@@ -30,6 +30,7 @@ const (
 	CodePaused      Code = "paused"       // the node's operator paused this hub
 	CodeBusy        Code = "busy"         // too many at once; try again
 	CodeFlood       Code = "flood"        // rate limit of frames, streams or pings
+	CodeMethod      Code = "method"       // plain request that would change something
 	CodeOffline     Code = "offline"      // node is not connected
 	CodeFailed      Code = "failed"       // the task was executed and broke; it is not executed again
 	CodeInternal    Code = "internal"     // the other end broke before it began; its log says why
