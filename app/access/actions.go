@@ -85,3 +85,31 @@ const (
 	AuditExport     Action = "audit.export"
 	SystemRead      Action = "system.read"
 )
+
+// Work that comes from outside. Two people open a door: an operator makes the
+// principal, and a lead lends it the project.
+const (
+	FederationRead   Action = "federation.read"   // principals, their links and what they may do; a lead sees those that use a project of theirs
+	FederationManage Action = "federation.manage" // principals, quotas, tokens, enrolment, confirming and revoking keys, rotation, sources
+	FederationPause  Action = "federation.pause"  // the brake; no step-up, because it has to work at once (resuming asks for one)
+	FederationTest   Action = "federation.test"   // look whether a hub can be reached: changes nothing
+	FederationUse    Action = "federation.use"    // lend a project to a principal, or take it back: sponsor and datasets
+	FederationLedger Action = "federation.ledger" // what arrived and what left; a lead reads the lines of their project
+	PluginRead       Action = "plugin.read"
+	PluginManage     Action = "plugin.manage" // settings, enable, disable, test
+	PluginTrust      Action = "plugin.trust"  // take a program file into the appliance, or forget it
+	TokenMake        Action = "token.make"    // a token of one's own for programs, bound to one project
+	TokenRead        Action = "token.read"    // that it exists and when it was last used; the token itself is shown once
+	TokenRevoke      Action = "token.revoke"
+	TreeRead         Action = "tree.read" // files that a project keeps inside
+)
+
+// The other end of the link: this server is a hub and holds no data.
+const (
+	HubRead    Action = "hub.read"    // nodes, projects and the catalogue that nodes publish
+	HubManage  Action = "hub.manage"  // enrol and revoke nodes, make projects, say who works in them
+	HubTasks   Action = "hub.tasks"   // states and messages of a project's tasks at its nodes
+	HubCancel  Action = "hub.cancel"  // ask the nodes to stop a task
+	HubResults Action = "hub.results" // what the nodes have released
+	HubToken   Action = "hub.token"   // a token of one's own for the hub's task service
+)

@@ -59,3 +59,12 @@ func personOnly(a Actor, _ Thing) string {
 	}
 	return ""
 }
+
+// ownToken: a token is its maker's business. An operator may see and revoke any,
+// because a leaked one cannot wait for its maker.
+func ownToken(a Actor, t Thing) string {
+	if t.Owner == "" || t.Owner == a.ID || a.Has(Operator) || a.IsSystem() {
+		return ""
+	}
+	return "This token is somebody else's. Ask an operator to revoke it if it has leaked."
+}
