@@ -100,3 +100,9 @@ func MatchOutput(pattern, p string) bool {
 	ok, err := path.Match(pattern, strings.Join(parts[:depth+1], "/"))
 	return ok && err == nil
 }
+
+// Literal is the output pattern that covers exactly this path, and what lies in it when it
+// is a directory, whatever glob characters its name holds.
+func Literal(p string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(p)
+}

@@ -27,12 +27,20 @@ type Spec struct {
 
 	Image   string   `json:"image"` // "sha256:<64 hex>": the id or digest that Images.Load or Images.Inspect answered
 	Argv    []string `json:"argv"`
-	Env     []string `json:"env,omitempty"` // NAME=value; never secrets
-	Workdir string   `json:"workdir,omitempty"`
+	Env     []string `json:"env,omitempty"`     // NAME=value; never secrets
+	Workdir string   `json:"workdir,omitempty"` // inside a Scratch target it is made when missing; elsewhere the image must hold it. Empty: the first Scratch target
 
-	Binds   []Bind    `json:"binds,omitempty"`
-	Scratch []Scratch `json:"scratch,omitempty"`
-	Outputs []string  `json:"outputs,omitempty"` // absolute paths or globs inside a Scratch target; what Collect hands over. Their parent directories exist when the command starts
+	Stdin  string `json:"stdin,omitempty"`  // a file in a Scratch or Bind target; empty: nothing to read
+	Stdout string `json:"stdout,omitempty"` // a file in a Scratch target that also receives standard output, up to Limits.FileSize; its folders are made
+	Stderr string `json:"stderr,omitempty"` // the same for standard error; may be the same file
+
+	Binds   []Bind    `json:"binds,omitempty"`   // may lie inside a Scratch target, never inside one another
+	Scratch []Scratch `json:"scratch,omitempty"` // never inside one another nor inside a Bind
+	Folders []string  `json:"folders,omitempty"` // directories at or inside Scratch targets, made before the command
+	Copies  []Copy    `json:"copies,omitempty"`  // made before the command, in order
+	Outputs []string  `json:"outputs,omitempty"` // absolute paths, globs or directories at or inside Scratch targets; what Collect hands over. Their parent directories exist when the command starts
+
+	Inside bool `json:"inside,omitempty"` // offer the task service at http://tes.local in the container
 
 	Limits Limits `json:"limits"`
 }
@@ -48,6 +56,15 @@ type Bind struct {
 type Scratch struct {
 	Name   string `json:"name"`
 	Target string `json:"target"`
+}
+
+// Copy is a writable copy of an input: a file or directory at or in a Bind target, placed
+// strictly inside a Scratch target. What is at To is replaced, a directory is merged. A link
+// or a special file in it, or a file larger than Limits.FileSize, makes the task fail
+// with ExitUnplaced and Status.Unplaced.
+type Copy struct {
+	From string `json:"from"`
+	To   string `json:"to"`
 }
 
 // Limits bind the container. Zero means the default of WithDefaults.
@@ -84,14 +101,21 @@ type Status struct {
 	OOMKilled    bool              `json:"oom_killed"`
 	TimedOut     bool              `json:"timed_out"`     // Limits.Wall was reached
 	LogTruncated bool              `json:"log_truncated"` // Limits.LogSize was reached
+	Unplaced     bool              `json:"unplaced"`      // an input, folder or standard stream could not be put in place; the command never ran, ExitCode is ExitUnplaced and the log says why
 	StartedAt    time.Time         `json:"started_at"`
 	FinishedAt   time.Time         `json:"finished_at"`
 	Unlimited    bool              `json:"unlimited"` // the host could not bind memory, cores or pids and the operator allowed that
 }
 
-// Chunk is a piece of the log: standard output and error, interleaved as written.
+// ExitUnplaced is the exit code of a task whose files could not be put in place. A
+// command may answer it too; Status.Unplaced tells the two apart.
+const ExitUnplaced = 123
+
+// Chunk is a piece of the log, in which standard output and error are interleaved about
+// as they were written. A chunk never mixes the two.
 type Chunk struct {
-	Offset int64 // of Data[0] from the start of the log
+	Offset int64 // of Data[0] from the start of the log, both streams counted
+	Err    bool  // standard error, or a line of the agent's own
 	Data   []byte
 }
 

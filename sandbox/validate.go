@@ -14,13 +14,17 @@ var (
 	labelShape  = regexp.MustCompile(`^[a-z][a-z0-9._-]{0,62}$`)
 )
 
-// reserved are the places that the sandbox itself lays out.
-var reserved = []string{"/", "/proc", "/sys", "/dev", "/run", "/tmp", "/etc"}
+// OwnDir is the sandbox's own folder at the top of a scratch volume: never a target, never an output.
+const OwnDir = ".tresor"
+
+// reserved are the places that the sandbox itself lays out, and those by which a program
+// in the image starts at all.
+var reserved = []string{"/", "/proc", "/sys", "/dev", "/run", "/etc", "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/boot"}
 
 // Validate refuses a Spec that could not run, or that reaches for a place which is
 // the sandbox's own. The answer is ErrInvalid with the reason. Limits must be filled in.
 func (s Spec) Validate() error {
-	for _, check := range []func() error{s.checkIdentity, s.checkCommand, s.checkMounts, s.checkOutputs, s.Limits.validate} {
+	for _, check := range []func() error{s.checkIdentity, s.checkCommand, s.checkMounts, s.checkFiles, s.checkStreams, s.checkOutputs, s.Limits.validate} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -67,71 +71,6 @@ func (s Spec) checkCommand() error {
 		return Invalid("working directory %q is not an absolute clean path", s.Workdir)
 	}
 	return nil
-}
-
-func (s Spec) checkMounts() error {
-	seen := map[string]bool{}
-	for _, b := range s.Binds {
-		if !cleanAbsolute(b.Source) || strings.ContainsAny(b.Source, ":,\n") {
-			return Invalid("mount source %q is not an absolute clean path", b.Source)
-		}
-		if err := checkTarget(b.Target, seen); err != nil {
-			return err
-		}
-	}
-	for _, v := range s.Scratch {
-		if !ValidVolume(v.Name) {
-			return Invalid("scratch name %q is not [a-z0-9-]", v.Name)
-		}
-		if err := checkTarget(v.Target, seen); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// checkTarget refuses a mount over the sandbox's own places, and two mounts at or
-// inside one another: their order would decide what the program sees.
-func checkTarget(target string, seen map[string]bool) error {
-	if !cleanAbsolute(target) || strings.ContainsAny(target, ":,\n") {
-		return Invalid("mount target %q is not an absolute clean path", target)
-	}
-	for _, r := range reserved {
-		if target == r || r != "/" && within(target, r) {
-			return Invalid("mount target %q belongs to the sandbox", target)
-		}
-	}
-	for other := range seen {
-		if within(target, other) || within(other, target) {
-			return Invalid("mount targets %q and %q overlap", other, target)
-		}
-	}
-	seen[target] = true
-	return nil
-}
-
-func (s Spec) checkOutputs() error {
-	for _, o := range s.Outputs {
-		if !cleanAbsolute(o) {
-			return Invalid("output %q is not an absolute clean path", o)
-		}
-		if _, err := path.Match(o, "/"); err != nil {
-			return Invalid("output pattern %q is malformed", o)
-		}
-		if !s.inScratch(o) {
-			return Invalid("output %q is not inside a scratch volume", o)
-		}
-	}
-	return nil
-}
-
-func (s Spec) inScratch(p string) bool {
-	for _, v := range s.Scratch {
-		if p != v.Target && within(p, v.Target) {
-			return true
-		}
-	}
-	return false
 }
 
 func cleanAbsolute(p string) bool {

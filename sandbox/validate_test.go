@@ -51,13 +51,55 @@ func TestValidate(t *testing.T) {
 		{"bind: over /proc", func(s *sandbox.Spec) { s.Binds[0].Target = "/proc/sys" }, "belongs to the sandbox"},
 		{"bind: same target", func(s *sandbox.Spec) { s.Binds[1].Target = "/data/one" }, "overlap"},
 		{"bind: inside another", func(s *sandbox.Spec) { s.Binds[1].Target = "/data/one/two" }, "overlap"},
-		{"bind: inside scratch", func(s *sandbox.Spec) { s.Binds[1].Target = "/work/data" }, "overlap"},
+		{"ok: bind inside scratch", func(s *sandbox.Spec) { s.Binds[1].Target = "/work/data" }, ""},
+		{"ok: bind in /tmp", func(s *sandbox.Spec) { s.Binds[1].Target = "/tmp/x.csv" }, ""},
+		{"bind: over /tmp", func(s *sandbox.Spec) { s.Binds[1].Target = "/tmp" }, "belongs to the sandbox"},
+		{"bind: around scratch", func(s *sandbox.Spec) { s.Binds[1].Target, s.Scratch[0].Target = "/w", "/w/ork"; s.Outputs = nil }, "overlap"},
+		{"bind: over scratch", func(s *sandbox.Spec) { s.Binds[1].Target = "/work" }, "overlap"},
+		{"bind: over the sandbox's folder", func(s *sandbox.Spec) { s.Binds[1].Target = "/work/.tresor/x" }, "belongs to the sandbox"},
 		{"scratch: bad name", func(s *sandbox.Spec) { s.Scratch[0].Name = "../x" }, "scratch name"},
 		{"scratch: over /dev", func(s *sandbox.Spec) { s.Scratch[0].Target = "/dev/shm" }, "belongs to the sandbox"},
 		{"output: outside", func(s *sandbox.Spec) { s.Outputs = []string{"/data/one/x"} }, "not inside a scratch"},
 		{"output: climbs", func(s *sandbox.Spec) { s.Outputs = []string{"/work/../data/x"} }, "absolute clean"},
-		{"output: whole scratch", func(s *sandbox.Spec) { s.Outputs = []string{"/work"} }, "not inside a scratch"},
+		{"ok: output: whole scratch", func(s *sandbox.Spec) { s.Outputs = []string{"/work"} }, ""},
+		{"output: the sandbox's folder", func(s *sandbox.Spec) { s.Outputs = []string{"/work/.tresor/x"} }, "belongs to the sandbox"},
 		{"output: bad pattern", func(s *sandbox.Spec) { s.Outputs = []string{"/work/[a"} }, "malformed"},
+		{"ok: several volumes", func(s *sandbox.Spec) {
+			for i, p := range []string{"/tmp", "/home/me", "/root", "/opt/x", "/var/lib/x", "/mnt", "/a/b/c"} {
+				s.Scratch = append(s.Scratch, sandbox.Scratch{Name: "v" + string(rune('a'+i)), Target: p})
+			}
+		}, ""},
+		{"scratch: nested", func(s *sandbox.Spec) {
+			s.Scratch = append(s.Scratch, sandbox.Scratch{Name: "b", Target: "/work/b"})
+		}, "overlap"},
+		{"scratch: over /usr", func(s *sandbox.Spec) { s.Scratch[0].Target = "/usr/local" }, "belongs to the sandbox"},
+		{"scratch: over /lib64", func(s *sandbox.Spec) { s.Scratch[0].Target = "/lib64" }, "belongs to the sandbox"},
+		{"ok: /library is not /lib", func(s *sandbox.Spec) { s.Scratch[0].Target, s.Outputs = "/library", nil }, ""},
+		{"ok: folders", func(s *sandbox.Spec) { s.Folders = []string{"/work", "/work/a/b"} }, ""},
+		{"folder: outside", func(s *sandbox.Spec) { s.Folders = []string{"/elsewhere"} }, "not inside a scratch"},
+		{"folder: climbs", func(s *sandbox.Spec) { s.Folders = []string{"/work/../x"} }, "absolute clean"},
+		{"folder: in a bind", func(s *sandbox.Spec) { s.Binds[1].Target = "/work/in"; s.Folders = []string{"/work/in/x"} }, "read-only"},
+		{"folder: the sandbox's", func(s *sandbox.Spec) { s.Folders = []string{"/work/.tresor"} }, "belongs to the sandbox"},
+		{"ok: copies", func(s *sandbox.Spec) {
+			s.Copies = []sandbox.Copy{{From: "/data/one", To: "/work/one"}, {From: "/data/one/f", To: "/work/one/g"}}
+		}, ""},
+		{"copy: not from a mount", func(s *sandbox.Spec) { s.Copies = []sandbox.Copy{{From: "/etc/passwd", To: "/work/p"}} }, "not inside a mount"},
+		{"copy: to outside", func(s *sandbox.Spec) { s.Copies = []sandbox.Copy{{From: "/data/one", To: "/opt/p"}} }, "not inside a scratch"},
+		{"copy: over the volume", func(s *sandbox.Spec) { s.Copies = []sandbox.Copy{{From: "/data/one", To: "/work"}} }, "not inside a scratch"},
+		{"copy: two to one place", func(s *sandbox.Spec) {
+			s.Copies = []sandbox.Copy{{From: "/data/one", To: "/work/p"}, {From: "/in/x.sql", To: "/work/p"}}
+		}, "two copies"},
+		{"copy: around a mount", func(s *sandbox.Spec) {
+			s.Binds[1].Target = "/work/p/q"
+			s.Copies = []sandbox.Copy{{From: "/data/one", To: "/work/p"}}
+		}, "around the mount"},
+		{"ok: streams", func(s *sandbox.Spec) { s.Stdin, s.Stdout, s.Stderr = "/data/one/in", "/work/o/log", "/work/o/log" }, ""},
+		{"ok: stdin from scratch", func(s *sandbox.Spec) { s.Stdin = "/work/in" }, ""},
+		{"stdin: from the image", func(s *sandbox.Spec) { s.Stdin = "/etc/passwd" }, "standard input"},
+		{"stdin: the log", func(s *sandbox.Spec) { s.Stdin = "/work/.tresor/a.log" }, "standard input"},
+		{"stdin: also written", func(s *sandbox.Spec) { s.Stdin, s.Stdout = "/work/a", "/work/a" }, "at once"},
+		{"stdout: in a bind", func(s *sandbox.Spec) { s.Stdout = "/data/one/x" }, "not inside a scratch"},
+		{"stderr: relative", func(s *sandbox.Spec) { s.Stderr = "x" }, "absolute clean"},
 		{"memory: too little", func(s *sandbox.Spec) { s.Limits.Memory = 1 << 20 }, "memory limit"},
 		{"cores: NaN", func(s *sandbox.Spec) { s.Limits.Cores = math.NaN() }, "core limit"},
 		{"cores: negative", func(s *sandbox.Spec) { s.Limits.Cores = -1 }, "core limit"},

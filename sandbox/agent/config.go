@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"time"
+
+	"tresor/sandbox"
 )
 
 // Where the host shows the agent its files, read-only, in every sandbox.
@@ -13,7 +15,7 @@ const (
 	BinaryName = "agent"
 	ConfigName = "config.json"
 	SocketName = "s.sock"
-	OwnDir     = ".tresor" // in the first scratch volume: the log; never an output
+	OwnDir     = sandbox.OwnDir // in the first scratch volume: the log; never an output
 )
 
 // Config is what the host tells one agent.

@@ -30,6 +30,9 @@ func (r *Runner) Prepare(_ context.Context, s sandbox.Spec) error {
 	if err := s.Validate(); err != nil {
 		return err
 	}
+	if s.Inside || len(s.Folders)+len(s.Copies) > 0 || s.Stdin+s.Stdout+s.Stderr != "" {
+		return sandbox.Invalid("this runner does not place files")
+	}
 	return r.faulty("Prepare", func() error { return r.prepare(s) })
 }
 

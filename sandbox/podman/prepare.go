@@ -19,6 +19,9 @@ func (r *Runner) Prepare(ctx context.Context, s sandbox.Spec) error {
 	if err := s.Validate(); err != nil {
 		return err
 	}
+	if s.Inside || len(s.Folders)+len(s.Copies) > 0 || s.Stdin+s.Stdout+s.Stderr != "" {
+		return sandbox.Invalid("this runner does not place files")
+	}
 	h, err := r.look(ctx)
 	if err != nil {
 		return err
