@@ -101,7 +101,8 @@ const (
 	TokenMake        Action = "token.make"    // a token of one's own for programs, bound to one project
 	TokenRead        Action = "token.read"    // that it exists and when it was last used; the token itself is shown once
 	TokenRevoke      Action = "token.revoke"
-	TreeRead         Action = "tree.read" // files that a project keeps inside
+	TreeRead         Action = "tree.read"  // files that a project keeps inside
+	TreeErase        Action = "tree.erase" // take a file or folder out of it
 )
 
 // The other end of the link: this server is a hub and holds no data.
