@@ -25,6 +25,7 @@ type DB struct {
 	lock   *os.File
 	pools  []*sql.DB
 	reader *sql.DB
+	kept   *statements // of reader
 	writer *writer
 	now    func() time.Time
 
@@ -76,6 +77,7 @@ func (d *DB) start(ctx context.Context, files fs.FS) error {
 	d.writer = newWriter(conn, d.now)
 	d.reader = readerPool(d.path)
 	d.pools = append(d.pools, d.reader)
+	d.kept = newStatements(d.reader, true)
 	return d.reader.PingContext(ctx)
 }
 
@@ -89,7 +91,13 @@ func (d *DB) View(ctx context.Context, fn func(*Tx) error) error {
 	if err != nil {
 		return classify("store.View", err)
 	}
-	t := &Tx{ctx: ctx, tx: tx, now: d.now().UTC().Truncate(time.Millisecond)}
+	kept := func(query string) *sql.Stmt {
+		if st := d.kept.get(query); st != nil {
+			return tx.StmtContext(ctx, st)
+		}
+		return nil
+	}
+	t := &Tx{ctx: ctx, tx: tx, kept: kept, now: d.now().UTC().Truncate(time.Millisecond)}
 	defer func() {
 		t.ended.Store(true)
 		_ = tx.Rollback() // nothing was written; the error could only say so
@@ -130,6 +138,9 @@ func (d *DB) close() error {
 	var errs []error
 	if d.writer != nil {
 		errs = append(errs, d.writer.stop())
+	}
+	if d.kept != nil {
+		d.kept.close()
 	}
 	for i := len(d.pools) - 1; i >= 0; i-- { // the writer last: it folds the log in
 		errs = append(errs, d.pools[i].Close())

@@ -13,6 +13,7 @@ import (
 type Tx struct {
 	ctx   context.Context
 	tx    *sql.Tx
+	kept  func(query string) *sql.Stmt // a compiled statement of this transaction's connection, or nil
 	now   time.Time
 	ended atomic.Bool
 	after []func()
@@ -22,6 +23,9 @@ type Tx struct {
 func (t *Tx) Exec(query string, args ...any) (sql.Result, error) {
 	if t.ended.Load() {
 		return nil, sql.ErrTxDone
+	}
+	if st := t.kept(query); st != nil {
+		return st.ExecContext(t.ctx, args...)
 	}
 	return t.tx.ExecContext(t.ctx, query, args...)
 }
@@ -34,13 +38,17 @@ func (t *Tx) Query(query string, args ...any) (*sql.Rows, error) {
 	return t.tx.QueryContext(t.ctx, query, args...)
 }
 
-// QueryRow runs a query of at most one row; its error comes from Scan.
+// QueryRow runs a query of at most one row; its error comes from Scan, which has to
+// follow before the same query runs again.
 func (t *Tx) QueryRow(query string, args ...any) *sql.Row {
 	ctx := t.ctx
 	if t.ended.Load() { // *sql.Row has no error constructor: a cancelled context is one
 		var cancel func()
 		ctx, cancel = context.WithCancel(ctx)
 		cancel()
+	}
+	if st := t.kept(query); st != nil {
+		return st.QueryRowContext(ctx, args...)
 	}
 	return t.tx.QueryRowContext(ctx, query, args...)
 }

@@ -29,6 +29,7 @@ type writer struct {
 	stopped chan struct{} // closed by stop
 	waiting atomic.Int32  // callers that want the token to run their function
 	conn    *sql.Conn
+	kept    *statements // of conn; they run in whatever transaction is open on it
 	open    *group
 	now     func() time.Time
 }
@@ -43,7 +44,7 @@ type group struct {
 }
 
 func newWriter(conn *sql.Conn, now func() time.Time) *writer {
-	w := &writer{token: make(chan struct{}, 1), stopped: make(chan struct{}), conn: conn, now: now}
+	w := &writer{token: make(chan struct{}, 1), stopped: make(chan struct{}), conn: conn, kept: newStatements(conn, false), now: now}
 	w.token <- struct{}{}
 	return w
 }
@@ -100,6 +101,7 @@ func (w *writer) stop() error {
 	if w.open != nil {
 		w.commit()
 	}
+	w.kept.close()
 	return w.conn.Close()
 }
 
@@ -117,10 +119,10 @@ func (w *writer) join(ctx context.Context, fn func(*Tx) error) (*Tx, *group, err
 		return nil, nil, err
 	}
 	g := w.open
-	if _, err := g.tx.Exec("SAVEPOINT member"); err != nil {
+	t := &Tx{ctx: context.WithoutCancel(ctx), tx: g.tx, kept: w.kept.get, now: w.moment()}
+	if _, err := t.Exec("SAVEPOINT member"); err != nil {
 		return nil, nil, w.broken(err)
 	}
-	t := &Tx{ctx: context.WithoutCancel(ctx), tx: g.tx, now: w.moment()}
 	if err := w.member(t, fn); err != nil {
 		return nil, nil, err
 	}
@@ -156,7 +158,7 @@ func (w *writer) member(t *Tx, fn func(*Tx) error) (err error) {
 	}()
 	err = fn(t)
 	if err == nil {
-		_, err = t.tx.Exec("RELEASE member")
+		_, err = t.Exec("RELEASE member")
 	}
 	finished = true
 	return err
