@@ -74,15 +74,26 @@ func (s *Service) visible(tx *store.Tx, actor access.Actor, idOrSlug string) (Pr
 
 // Lookup returns a project by id or slug, without asking who wants it.
 func (s *Service) Lookup(tx *store.Tx, idOrSlug string) (Project, error) {
-	row := tx.QueryRow(`SELECT `+columns+` FROM project WHERE id = ? OR slug = ?`, idOrSlug, idOrSlug)
-	p, err := scan(row, tx)
-	if store.NotFound(err) {
-		return p, fault.New("project.Lookup", fault.NotFound, access.NotSeen)
-	}
+	p, err := s.Head(tx, idOrSlug)
 	if err == nil {
 		err = s.fill(tx, &p)
 	}
 	return p, fault.Wrap("project.Lookup", err)
+}
+
+// Head is Lookup without members and datasets: what a door asks for each request.
+func (s *Service) Head(tx *store.Tx, idOrSlug string) (Project, error) {
+	p, err := scan(tx.QueryRow(`SELECT `+columns+` FROM project WHERE id = ? OR slug = ?`, idOrSlug, idOrSlug), tx)
+	if store.NotFound(err) {
+		return p, fault.New("project.Lookup", fault.NotFound, access.NotSeen)
+	}
+	return p, fault.Wrap("project.Lookup", err)
+}
+
+// Grants lists the datasets that a project may use, oldest grant first.
+func (s *Service) Grants(tx *store.Tx, id string) ([]Grant, error) {
+	all, err := s.grants(tx, id)
+	return all, fault.Wrap("project.Grants", err)
 }
 
 func scan(row *sql.Row, tx *store.Tx) (Project, error) {
@@ -184,7 +195,7 @@ func each(rows *sql.Rows, one func() error) error {
 // says what to do: fault.Conflict when it is closed or has ended.
 func (s *Service) Open(tx *store.Tx, id string) error {
 	const op = "project.Open"
-	p, err := s.Lookup(tx, id)
+	p, err := s.Head(tx, id)
 	switch {
 	case err != nil:
 		return fault.Wrap(op, err)
