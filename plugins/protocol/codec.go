@@ -1,31 +1,37 @@
 package protocol
 
 import (
-	"encoding/json"
 	"fmt"
 
 	"google.golang.org/protobuf/proto"
 )
 
-// codec writes our messages as JSON and leaves the go-plugin library's own
-// messages (health, broker, standard streams) as protobuf.
+// message is a frame as gRPC carries it: bytes.
+type message struct{ b []byte }
+
+// codec leaves our frames as the bytes that they are, and the go-plugin library's
+// own messages (health, standard streams) as protobuf.
 type codec struct{}
 
 func (codec) Name() string { return "tresor" }
 
 func (codec) Marshal(v any) ([]byte, error) {
-	if m, ok := v.(proto.Message); ok {
+	switch m := v.(type) {
+	case *message:
+		return m.b, nil
+	case proto.Message:
 		return proto.Marshal(m)
 	}
-	return json.Marshal(v)
+	return nil, fmt.Errorf("%T is not a message of the contract", v)
 }
 
 func (codec) Unmarshal(b []byte, v any) error {
-	if m, ok := v.(proto.Message); ok {
+	switch m := v.(type) {
+	case *message:
+		m.b = b
+		return nil
+	case proto.Message:
 		return proto.Unmarshal(b, m)
 	}
-	if err := json.Unmarshal(b, v); err != nil {
-		return fmt.Errorf("message is not JSON of the contract: %w", err)
-	}
-	return nil
+	return fmt.Errorf("%T is not a message of the contract", v)
 }

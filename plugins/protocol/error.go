@@ -1,6 +1,10 @@
 package protocol
 
-import "errors"
+import (
+	"errors"
+	"slices"
+	"strings"
+)
 
 // Codes of Error, a fixed vocabulary.
 const (
@@ -13,6 +17,14 @@ const (
 	CodeUnsupported = "unsupported" // the plugin does not have this part
 	CodeInternal    = "internal"
 )
+
+// Codes lists the vocabulary.
+func Codes() []string {
+	return []string{CodeNotFound, CodeInvalid, CodeDenied, CodeConflict, CodeUnavailable, CodeExhausted, CodeUnsupported, CodeInternal}
+}
+
+// MaxErrorText bounds the text of an Error that crosses, in bytes.
+const MaxErrorText = 2000
 
 // Error is an error that crosses between plugin and host. Text is for people and
 // holds no data of the appliance.
@@ -27,8 +39,21 @@ func (e *Error) Error() string { return e.Code + ": " + e.Text }
 // not written for the other side, so only its kind crosses.
 func wireError(err error) *Error {
 	var e *Error
-	if errors.As(err, &e) {
-		return e
+	if errors.As(err, &e) && e != nil {
+		return e.clean()
 	}
 	return &Error{Code: CodeInternal, Text: "the call failed; the log of the side that answered has the cause"}
+}
+
+// clean keeps an error within the vocabulary and its text within bounds and valid
+// UTF-8: the other side is not trusted to.
+func (e *Error) clean() *Error {
+	c := Error{Code: e.Code, Text: strings.ToValidUTF8(e.Text, "?")}
+	if !slices.Contains(Codes(), c.Code) {
+		c.Code = CodeInternal
+	}
+	if len(c.Text) > MaxErrorText {
+		c.Text = strings.ToValidUTF8(c.Text[:MaxErrorText], "")
+	}
+	return &c
 }

@@ -2,130 +2,95 @@ package protocol
 
 import (
 	"context"
-
-	"github.com/hashicorp/go-plugin"
-	"google.golang.org/grpc"
+	"crypto/rand"
+	"encoding/base64"
+	"sync"
 )
 
-// hostHandler answers a plugin's calls with a Host.
-type hostHandler struct{ host Host }
+// hosts keeps the Host of each running call under a token that only the plugin's
+// side of that call was given, and answers the plugin's calls with it.
+type hosts struct {
+	mu     sync.Mutex
+	lent   map[string]loan
+	health func(Health)
+}
 
-func (h *hostHandler) answer(ctx context.Context, c call) (any, error) {
-	switch c.Name {
-	case "visible":
-		return h.host.Visible(ctx)
-	case "submit":
-		r, err := decode[JobRequest](c)
-		if err != nil {
-			return nil, err
-		}
-		return h.host.Submit(ctx, r)
-	case "state":
-		at, err := decode[stateOf](c)
-		if err != nil {
-			return nil, err
-		}
-		return h.host.State(ctx, at.ID, at.View)
-	case "jobs":
-		q, err := decode[JobQuery](c)
-		if err != nil {
-			return nil, err
-		}
-		return h.host.Jobs(ctx, q)
-	case "cancel":
-		id, err := decode[string](c)
-		if err != nil {
-			return nil, err
-		}
-		return struct{}{}, h.host.Cancel(ctx, id)
-	case "read-release":
-		at, err := decode[releaseAt](c)
-		if err != nil {
-			return nil, err
-		}
-		return h.host.ReadRelease(ctx, at.ID, at.Offset)
-	case "fetch":
-		r, err := decode[Request](c)
-		if err != nil {
-			return nil, err
-		}
-		return h.host.Fetch(ctx, r)
-	case "health":
-		v, err := decode[Health](c)
-		if err != nil {
-			return nil, err
-		}
-		return struct{}{}, h.host.Health(ctx, v)
-	case "audit":
-		e, err := decode[auditEvent](c)
-		if err != nil {
-			return nil, err
-		}
-		return struct{}{}, h.host.Audit(ctx, e.Verb, e.Detail)
+// loan is a Host for the length of one call.
+type loan struct {
+	host Host
+	ctx  context.Context // ends with the call
+}
+
+func newHosts() *hosts { return &hosts{lent: map[string]loan{}} }
+
+// lend returns a fresh token for h: 16 random bytes.
+func (s *hosts) lend(ctx context.Context, h Host) string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails
+	token := base64.RawURLEncoding.EncodeToString(b[:])
+	s.mu.Lock()
+	s.lent[token] = loan{h, ctx}
+	s.mu.Unlock()
+	return token
+}
+
+func (s *hosts) end(token string) {
+	s.mu.Lock()
+	delete(s.lent, token)
+	s.mu.Unlock()
+}
+
+// answer answers a plugin's call with the Host that its token names. The work
+// ends when the call that lent the Host ends.
+func (s *hosts) answer(ctx context.Context, f frame) (any, error) {
+	s.mu.Lock()
+	l, ok := s.lent[f.Token]
+	s.mu.Unlock()
+	if !ok || l.host == nil {
+		return nil, &Error{Code: CodeDenied, Text: "this token is not of a running call: a plugin may use the host only until it has answered"}
 	}
-	return nil, &Error{Code: CodeUnsupported, Text: "the host has no call " + c.Name}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(l.ctx, cancel)()
+	return s.ask(ctx, l.host, f)
 }
 
-// Remote is the Adapter that the host holds: the other end is a plugin process.
-// Beside Adapter it has the optional parts; a part that the plugin lacks answers
-// an *Error with CodeUnsupported. The Host of each call is served for that call only.
-type Remote struct {
-	conn   grpc.ClientConnInterface
-	broker *plugin.GRPCBroker
+// ask makes the call that f names.
+func (s *hosts) ask(ctx context.Context, h Host, f frame) (any, error) {
+	switch f.Name {
+	case "visible":
+		return h.Visible(ctx)
+	case "submit":
+		return with(f, func(r JobRequest) (any, error) { return h.Submit(ctx, r) })
+	case "state":
+		return with(f, func(at stateOf) (any, error) { return h.State(ctx, at.ID, at.View) })
+	case "jobs":
+		return with(f, func(q JobQuery) (any, error) { return h.Jobs(ctx, q) })
+	case "cancel":
+		return with(f, func(id string) (any, error) { return struct{}{}, h.Cancel(ctx, id) })
+	case "read-release":
+		return with(f, func(at releaseAt) (any, error) { return h.ReadRelease(ctx, at.ID, at.Offset) })
+	case "fetch":
+		return with(f, func(r Request) (any, error) { return h.Fetch(ctx, r) })
+	case "health":
+		return with(f, func(v Health) (any, error) {
+			v.Detail = (&Error{Text: v.Detail}).clean().Text
+			if s.health != nil {
+				s.health(v)
+			}
+			return struct{}{}, h.Health(ctx, v)
+		})
+	case "audit":
+		return with(f, func(e auditEvent) (any, error) { return struct{}{}, h.Audit(ctx, e.Verb, e.Detail) })
+	}
+	return nil, &Error{Code: CodeUnsupported, Text: "the host has no such call"}
 }
 
-// Describe asks the plugin what it is.
-func (r *Remote) Describe(ctx context.Context) (d Description, err error) {
-	err = invoke(ctx, r.conn, adapterService, "describe", 0, struct{}{}, &d)
-	return d, err
+// with decodes a call's body for ask.
+func with[T any](f frame, ask func(T) (any, error)) (any, error) {
+	v, err := decode[T](f)
+	if err != nil {
+		return nil, err
+	}
+	return ask(v)
 }
-
-// TestConnection asks the plugin to try its settings.
-func (r *Remote) TestConnection(ctx context.Context, s Settings, h Host) (steps []Step, err error) {
-	err = r.with(ctx, "test", work{Settings: s}, h, &steps)
-	return steps, err
-}
-
-// ServeRequest hands one HTTP request to the plugin.
-func (r *Remote) ServeRequest(ctx context.Context, req Request, h Host) (resp Response, err error) {
-	err = r.with(ctx, "serve", work{Request: &req}, h, &resp)
-	return resp, err
-}
-
-// Run lets the plugin poll until ctx ends.
-func (r *Remote) Run(ctx context.Context, s Settings, h Host) error {
-	return r.with(ctx, "run", work{Settings: s}, h, nil)
-}
-
-// Publish asks the plugin for its documents.
-func (r *Remote) Publish(ctx context.Context, s Settings, h Host) (docs []Document, err error) {
-	err = r.with(ctx, "publish", work{Settings: s}, h, &docs)
-	return docs, err
-}
-
-// with serves h on a broker stream for the length of one call.
-func (r *Remote) with(ctx context.Context, name string, w work, h Host, out any) error {
-	id := r.broker.NextId()
-	started := make(chan *grpc.Server, 1)
-	go r.broker.AcceptAndServe(id, func(opts []grpc.ServerOption) *grpc.Server {
-		s := newServer(opts)
-		s.RegisterService(describe(hostService), &hostHandler{host: h})
-		started <- s
-		return s
-	})
-	defer func() {
-		select {
-		case s := <-started:
-			s.Stop()
-		default:
-		}
-	}()
-	return invoke(ctx, r.conn, adapterService, name, id, w, out)
-}
-
-var (
-	_ Adapter   = (*Remote)(nil)
-	_ Server    = (*Remote)(nil)
-	_ Poller    = (*Remote)(nil)
-	_ Publisher = (*Remote)(nil)
-)

@@ -1,21 +1,11 @@
 package protocol
 
-import (
-	"context"
-
-	"github.com/hashicorp/go-plugin"
-	"google.golang.org/grpc"
-)
-
-const (
-	adapterService = "tresor.v1.Adapter"
-	hostService    = "tresor.v1.Host"
-)
+import "context"
 
 // adapterHandler answers the host's calls with an Adapter.
 type adapterHandler struct {
 	adapter Adapter
-	broker  *plugin.GRPCBroker
+	link    *link
 }
 
 // work is the body of calls that carry settings or a request.
@@ -24,22 +14,18 @@ type work struct {
 	Request  *Request `json:"request,omitempty"`
 }
 
-func (a *adapterHandler) answer(ctx context.Context, c call) (any, error) {
-	if c.Name == "describe" {
+func (a *adapterHandler) answer(ctx context.Context, f frame) (any, error) {
+	if f.Name == "describe" {
 		d, err := a.adapter.Describe(ctx)
 		d.Parts = parts(a.adapter)
 		return d, err
 	}
-	w, err := decode[work](c)
+	w, err := decode[work](f)
 	if err != nil {
 		return nil, err
 	}
-	h, done, err := a.host(c.Host)
-	if err != nil {
-		return nil, err
-	}
-	defer done()
-	switch c.Name {
+	h := &hostClient{link: a.link, token: f.Token}
+	switch f.Name {
 	case "test":
 		return a.adapter.TestConnection(ctx, w.Settings, h)
 	case "serve":
@@ -52,10 +38,11 @@ func (a *adapterHandler) answer(ctx context.Context, c call) (any, error) {
 		}
 	case "publish":
 		if p, ok := a.adapter.(Publisher); ok {
-			return p.Publish(ctx, w.Settings, h)
+			docs, err := p.Publish(ctx, w.Settings, h)
+			return documents(docs), err
 		}
 	}
-	return nil, &Error{Code: CodeUnsupported, Text: "this plugin has no part " + c.Name}
+	return nil, &Error{Code: CodeUnsupported, Text: "this plugin has no part " + f.Name}
 }
 
 func parts(a Adapter) []string {
@@ -72,20 +59,14 @@ func parts(a Adapter) []string {
 	return out
 }
 
-// host dials the host's side of this call.
-func (a *adapterHandler) host(id uint32) (Host, func(), error) {
-	conn, err := a.broker.DialWithOptions(id, grpc.WithDefaultCallOptions(grpc.ForceCodec(codec{}), grpc.MaxCallRecvMsgSize(2*MaxMessage)))
-	if err != nil {
-		return nil, nil, &Error{Code: CodeUnavailable, Text: "the host's side of the call could not be reached"}
-	}
-	return &hostClient{conn: conn}, func() { _ = conn.Close() }, nil
+// hostClient is the Host that a plugin holds for one call.
+type hostClient struct {
+	link  *link
+	token string
 }
 
-// hostClient is the Host that a plugin holds.
-type hostClient struct{ conn grpc.ClientConnInterface }
-
 func (h *hostClient) do(ctx context.Context, name string, in, out any) error {
-	return invoke(ctx, h.conn, hostService, name, 0, in, out)
+	return h.link.call(ctx, name, h.token, in, out)
 }
 
 func (h *hostClient) Visible(ctx context.Context) (c Catalogue, err error) {

@@ -10,9 +10,15 @@
 //
 //	func main() { protocol.Serve(myAdapter{}) }
 //
-// Everything on the wire is JSON inside gRPC, so that a plugin can be written
-// without generated code. Messages are at most MaxMessage bytes; every call has
-// a deadline that the host sets.
+// One gRPC stream carries the calls of both directions as frames: a JSON header,
+// a JSON body and raw bytes, so that a plugin can be written without generated
+// code and without ever dialing out (frame.go, and the author's guide). A frame
+// is at most MaxMessage bytes; every call but Run has a deadline that the host
+// sets. A call that carries a Host carries a token that names it; the token dies
+// with the call.
+//
+// The package keeps nothing on disk. When either side dies, its calls end with
+// CodeUnavailable.
 package protocol
 
 import (
@@ -120,6 +126,10 @@ type Request struct {
 	Base     string `json:"base,omitempty"`      // address of the plugin's door as the caller sees it, without a slash at the end
 	Caller   Caller `json:"caller,omitzero"`     // who the host found the caller to be
 	RemoteID string `json:"remote_id,omitempty"` // the caller's own id for this request, for JobRequest.RemoteID
+	// Settings are the plugin's own, as an operator last saved them.
+	Settings Settings `json:"settings,omitempty"`
+	// Correlation is the id that the door gave this request. Error bodies carry it, so that a caller can quote it.
+	Correlation string `json:"correlation,omitempty"`
 }
 
 // The kinds of callers.

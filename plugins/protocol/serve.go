@@ -23,13 +23,26 @@ const Name = "adapter"
 // Plugins is the set for go-plugin's two ends. The host's end passes nil.
 func Plugins(a Adapter) plugin.PluginSet { return plugin.PluginSet{Name: &glue{adapter: a}} }
 
+// service and method name the one stream that the host opens at the plugin.
+const (
+	service = "tresor.v1.Plugin"
+	method  = "Link"
+)
+
+// window is how much of a stream may be unread, in bytes.
+const window = 1 << 20
+
 // DialOptions are what the host's end dials with.
 func DialOptions() []grpc.DialOption {
-	return []grpc.DialOption{grpc.WithDefaultCallOptions(grpc.ForceCodec(codec{}), grpc.MaxCallRecvMsgSize(2*MaxMessage))}
+	return []grpc.DialOption{
+		grpc.WithDefaultCallOptions(grpc.ForceCodec(codec{}), grpc.MaxCallRecvMsgSize(2*MaxMessage)),
+		grpc.WithInitialWindowSize(window), grpc.WithInitialConnWindowSize(2 * window),
+	}
 }
 
 func newServer(opts []grpc.ServerOption) *grpc.Server {
-	return grpc.NewServer(append(opts, grpc.ForceServerCodec(codec{}), grpc.MaxRecvMsgSize(2*MaxMessage), grpc.MaxConcurrentStreams(256))...)
+	return grpc.NewServer(append(opts, grpc.ForceServerCodec(codec{}), grpc.MaxRecvMsgSize(2*MaxMessage),
+		grpc.InitialWindowSize(window), grpc.InitialConnWindowSize(2*window), grpc.MaxConcurrentStreams(16))...)
 }
 
 // Serve runs the plugin until the host ends it. It never returns.
@@ -48,13 +61,48 @@ type glue struct {
 	adapter Adapter
 }
 
-func (g *glue) GRPCServer(b *plugin.GRPCBroker, s *grpc.Server) error {
-	s.RegisterService(describe(adapterService), &adapterHandler{adapter: g.adapter, broker: b})
+// GRPCServer is the plugin's end: it answers the stream.
+func (g *glue) GRPCServer(_ *plugin.GRPCBroker, s *grpc.Server) error {
+	s.RegisterService(&grpc.ServiceDesc{
+		ServiceName: service, HandlerType: (*any)(nil),
+		Streams: []grpc.StreamDesc{{StreamName: method, ServerStreams: true, ClientStreams: true, Handler: func(_ any, s grpc.ServerStream) error {
+			h := &adapterHandler{adapter: g.adapter}
+			h.link = newLink(s.Context(), streamPipe{s}, h)
+			return h.link.run()
+		}}},
+	}, g)
 	return nil
 }
 
-func (g *glue) GRPCClient(_ context.Context, b *plugin.GRPCBroker, c *grpc.ClientConn) (any, error) {
-	return &Remote{conn: c, broker: b}, nil
+// GRPCClient is the host's end: it opens the stream. The library's own way for
+// connections back to the host is closed: a plugin has nothing to dial.
+func (g *glue) GRPCClient(ctx context.Context, b *plugin.GRPCBroker, c *grpc.ClientConn) (any, error) {
+	_ = b.Close()
+	ctx, cancel := context.WithCancel(ctx)
+	s, err := c.NewStream(ctx, &grpc.StreamDesc{StreamName: method, ServerStreams: true, ClientStreams: true}, "/"+service+"/"+method)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	r := newRemote(ctx, streamPipe{s})
+	context.AfterFunc(r.link.ctx, cancel)
+	return r, nil
+}
+
+// streamPipe is a pipe over a gRPC stream of either end.
+type streamPipe struct {
+	s interface {
+		SendMsg(any) error
+		RecvMsg(any) error
+	}
+}
+
+func (p streamPipe) Send(b []byte) error { return p.s.SendMsg(&message{b}) }
+
+func (p streamPipe) Recv() ([]byte, error) {
+	var m message
+	err := p.s.RecvMsg(&m)
+	return m.b, err
 }
 
 var _ plugin.GRPCPlugin = (*glue)(nil)

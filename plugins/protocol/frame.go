@@ -1,0 +1,133 @@
+package protocol
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+)
+
+// The kinds of frames.
+const (
+	kindCall   = "call"
+	kindAnswer = "answer"
+	kindCancel = "cancel" // the caller waits no longer
+)
+
+// header begins a frame. Each side numbers its own calls; an answer and a cancel
+// carry the number of the call that they belong to.
+type header struct {
+	ID    uint64 `json:"id"`
+	Kind  string `json:"kind"`
+	Name  string `json:"name,omitempty"`  // of the call
+	Token string `json:"token,omitempty"` // names the Host: given with a host's call, sent back with each call to the Host
+	Error *Error `json:"error,omitempty"` // of an answer that is a refusal
+	Body  int    `json:"body,omitempty"`  // length of the JSON body, bytes
+	Parts []int  `json:"parts,omitempty"` // lengths of the raw parts, bytes
+}
+
+// frame is one message of the wire: the length of the header as 4 bytes, big
+// endian; the header; the body; the parts.
+type frame struct {
+	header
+	body  []byte
+	parts [][]byte
+}
+
+// maxParts bounds the raw parts of one frame: a page of jobs has one for each job.
+const maxParts = 4096
+
+var errFrame = errors.New("the message is not of this contract")
+
+// errLarge says that a message is over MaxMessage. It crosses as CodeExhausted.
+var errLarge = &Error{Code: CodeExhausted, Text: "the message is larger than the contract allows (4 MiB)"}
+
+// pack makes a frame of h and v. The byte fields of v travel raw.
+func pack(h header, v any) ([]byte, error) {
+	var parts [][]byte
+	if s, ok := v.(splitter); ok {
+		v, parts = s.split()
+	}
+	var body []byte
+	if v != nil {
+		var err error
+		if body, err = json.Marshal(v); err != nil {
+			return nil, err
+		}
+	}
+	size := len(body)
+	for _, p := range parts {
+		size += len(p)
+		h.Parts = append(h.Parts, len(p))
+	}
+	h.Body = len(body)
+	if size > MaxMessage || len(parts) > maxParts {
+		return nil, errLarge
+	}
+	head, err := json.Marshal(h)
+	if err != nil {
+		return nil, err
+	}
+	b := make([]byte, 4, 4+len(head)+size)
+	binary.BigEndian.PutUint32(b, uint32(len(head)))
+	b = append(append(b, head...), body...)
+	for _, p := range parts {
+		b = append(b, p...)
+	}
+	return b, nil
+}
+
+// unpack reads a frame. What it returns shares b's memory.
+func unpack(b []byte) (frame, error) {
+	var f frame
+	if len(b) < 4 {
+		return f, errFrame
+	}
+	n := uint64(binary.BigEndian.Uint32(b))
+	if b = b[4:]; n > uint64(len(b)) || json.Unmarshal(b[:n], &f.header) != nil {
+		return f, errFrame
+	}
+	b = b[n:]
+	var ok bool
+	if f.body, b, ok = cut(b, f.Body); !ok || len(f.Parts) > maxParts {
+		return f, errFrame
+	}
+	for _, n := range f.Parts {
+		var p []byte
+		if p, b, ok = cut(b, n); !ok {
+			return f, errFrame
+		}
+		f.parts = append(f.parts, p)
+	}
+	if len(b) != 0 {
+		return f, errFrame
+	}
+	return f, nil
+}
+
+func cut(b []byte, n int) (head, rest []byte, ok bool) {
+	if n < 0 || n > len(b) {
+		return nil, nil, false
+	}
+	return b[:n:n], b[n:], true
+}
+
+// into decodes the body and the raw parts into v, a pointer.
+func (f frame) into(v any) error {
+	if err := json.Unmarshal(f.body, v); err != nil {
+		return &Error{Code: CodeInvalid, Text: "the message's body is not of this contract"}
+	}
+	if len(f.parts) == 0 {
+		return nil // the byte fields came as base64 in the body, or are empty
+	}
+	j, ok := v.(joiner)
+	if !ok || !j.join(f.parts) {
+		return &Error{Code: CodeInvalid, Text: "the message's parts are not of this contract"}
+	}
+	return nil
+}
+
+// decode reads a call's body.
+func decode[T any](f frame) (v T, err error) {
+	err = f.into(&v)
+	return v, err
+}

@@ -1,0 +1,162 @@
+package protocol
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Remote is the Adapter that the host holds: the other end is a plugin process.
+// Beside Adapter it has the optional parts; a part that the plugin lacks answers
+// an *Error with CodeUnsupported. The Host of each call is reachable for that
+// call only. It is safe for use by many goroutines.
+type Remote struct {
+	link  *link
+	hosts *hosts
+	guard Guard
+	slots chan struct{}
+}
+
+// Guard is what the host does with every call but Run.
+type Guard struct {
+	Timeout time.Duration // of one call; 0: the caller's own deadline only
+	Slots   int           // calls at one time; 0: no bound
+	Wait    time.Duration // how long a call waits for a slot
+	Begin   func()        // a call starts
+	End     func(Outcome) // it ended
+	Health  func(Health)  // the plugin reported how it is
+}
+
+// Outcome is how a call ended.
+type Outcome struct {
+	Name   string
+	Err    error
+	Missed bool // the plugin did not answer within Guard.Timeout
+}
+
+func newRemote(ctx context.Context, p pipe) *Remote {
+	r := &Remote{hosts: newHosts()}
+	r.link = newLink(ctx, p, r.hosts)
+	go func() { _ = r.link.run() }()
+	return r
+}
+
+// Protect sets the guard. It is called once, before the first call.
+func (r *Remote) Protect(g Guard) {
+	r.guard = g
+	r.hosts.health = g.Health
+	if g.Slots > 0 {
+		r.slots = make(chan struct{}, g.Slots)
+	}
+}
+
+// Done is closed when the plugin can no longer be reached.
+func (r *Remote) Done() <-chan struct{} { return r.link.ctx.Done() }
+
+// Close ends every call and the connection. why is what a reader of the log sees.
+func (r *Remote) Close(why string) { r.link.fail(errors.New(why)) }
+
+// Err says why Done is closed.
+func (r *Remote) Err() error { return context.Cause(r.link.ctx) }
+
+// Describe asks the plugin what it is.
+func (r *Remote) Describe(ctx context.Context) (d Description, err error) {
+	err = r.guarded(ctx, "describe", func(ctx context.Context) error {
+		return r.link.call(ctx, "describe", "", nil, &d)
+	})
+	return d, err
+}
+
+// TestConnection asks the plugin to try its settings.
+func (r *Remote) TestConnection(ctx context.Context, s Settings, h Host) (steps []Step, err error) {
+	err = r.with(ctx, "test", work{Settings: s}, h, &steps)
+	return steps, err
+}
+
+// ServeRequest hands one HTTP request to the plugin.
+func (r *Remote) ServeRequest(ctx context.Context, req Request, h Host) (resp Response, err error) {
+	err = r.with(ctx, "serve", work{Request: &req}, h, &resp)
+	return resp, err
+}
+
+// Run lets the plugin poll until ctx ends. It has no deadline and takes no slot.
+func (r *Remote) Run(ctx context.Context, s Settings, h Host) error {
+	return r.lend(ctx, "run", work{Settings: s}, h, nil)
+}
+
+// Publish asks the plugin for its documents.
+func (r *Remote) Publish(ctx context.Context, s Settings, h Host) ([]Document, error) {
+	var docs documents
+	err := r.with(ctx, "publish", work{Settings: s}, h, &docs)
+	return docs, err
+}
+
+// with makes a guarded call that lends h.
+func (r *Remote) with(ctx context.Context, name string, w work, h Host, out any) error {
+	return r.guarded(ctx, name, func(ctx context.Context) error { return r.lend(ctx, name, w, h, out) })
+}
+
+// lend makes a call during which the plugin may use h.
+func (r *Remote) lend(ctx context.Context, name string, w work, h Host, out any) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	token := r.hosts.lend(ctx, h)
+	defer r.hosts.end(token)
+	return r.link.call(ctx, name, token, w, out)
+}
+
+// guarded makes a call within the guard's bounds.
+func (r *Remote) guarded(ctx context.Context, name string, call func(context.Context) error) error {
+	if err := r.slot(ctx); err != nil {
+		return err
+	}
+	defer r.free()
+	own := ctx
+	if r.guard.Timeout > 0 {
+		var cancel context.CancelFunc
+		own, cancel = context.WithTimeout(ctx, r.guard.Timeout)
+		defer cancel()
+	}
+	if r.guard.Begin != nil {
+		r.guard.Begin()
+	}
+	err := call(own)
+	if r.guard.End != nil {
+		r.guard.End(Outcome{Name: name, Err: err, Missed: err != nil && own.Err() != nil && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded)})
+	}
+	return err
+}
+
+func (r *Remote) slot(ctx context.Context) error {
+	if r.slots == nil {
+		return nil
+	}
+	select {
+	case r.slots <- struct{}{}:
+		return nil
+	default:
+	}
+	t := time.NewTimer(r.guard.Wait)
+	defer t.Stop()
+	select {
+	case r.slots <- struct{}{}:
+		return nil
+	case <-t.C:
+	case <-ctx.Done():
+	case <-r.Done():
+	}
+	return &Error{Code: CodeExhausted, Text: "this plugin answers as many requests as it may at one time; try again in a moment"}
+}
+
+func (r *Remote) free() {
+	if r.slots != nil {
+		<-r.slots
+	}
+}
+
+var (
+	_ Adapter   = (*Remote)(nil)
+	_ Server    = (*Remote)(nil)
+	_ Poller    = (*Remote)(nil)
+	_ Publisher = (*Remote)(nil)
+)
