@@ -18,7 +18,7 @@ import (
 
 func newDemo(e *env) *cobra.Command {
 	return group("demo", "The demonstration: public data, four people, one analysis",
-		"Works with a server that was started by `tresor serve --demo`.", demoLinks(e), demoOnce(e))
+		"Works with a server that was started by `tresor serve --demo`.", demoLinks(e), demoOnce(e), demoFederation(e))
 }
 
 func demoLinks(e *env) *cobra.Command {

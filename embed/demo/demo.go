@@ -116,6 +116,21 @@ var Small = Analysis{
 	Controls:   "None: the cells are shown as they are.",
 }
 
+// Federated is the analysis that a hub sends to every node: counts and sums, which
+// add up to the pooled result without any node's rows.
+var Federated = Analysis{
+	Name:       "Pooled visits by self-rated health",
+	Purpose:    "Counts and sums by self-rated health group on each node, pooled outside.",
+	Output:     "counts_by_health.csv",
+	SQL:        federatedSQL,
+	Context:    "Number of person-years and of outpatient visits in four groups of self-rated health, to be added up over the nodes of the federation.",
+	Population: "The person-years that this node holds.",
+	Controls:   "Groups under 10 person-years are left out (HAVING COUNT(*) >= 10).",
+}
+
+//go:embed federated.sql
+var federatedSQL string
+
 //go:embed visits_by_health.sql
 var safeSQL string
 
