@@ -8,12 +8,14 @@ import (
 	"io"
 	"slices"
 
+	"tresor/plugins/builtin/tes"
 	"tresor/plugins/protocol"
 )
 
 // Adapters maps a built-in plugin's name to its adapter.
 var Adapters = map[string]func() protocol.Adapter{
 	"loopback": func() protocol.Adapter { return Loopback{} },
+	"tes":      func() protocol.Adapter { return tes.New() },
 }
 
 // Names lists the built-in plugins in order.

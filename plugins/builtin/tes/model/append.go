@@ -306,3 +306,8 @@ func appendFloat(dst []byte, f float64) []byte {
 	}
 	return dst
 }
+
+// AppendCreated writes a CreateTaskResponse behind dst.
+func AppendCreated(dst []byte, id string) []byte {
+	return append(appendString(append(dst, `{"id":`...), id), '}')
+}

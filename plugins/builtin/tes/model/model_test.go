@@ -194,3 +194,30 @@ func TestViews(t *testing.T) {
 		}
 	}
 }
+
+func TestStoredIsTheSameAsWritten(t *testing.T) {
+	task := whole()
+	plain := whole()
+	plain.Inputs = plain.Inputs[:1]
+	for name, task := range map[string]Task{"with content": task, "without": plain} {
+		stored := AppendRequest(nil, &task)
+		server := Task{ID: task.ID, State: task.State, Logs: task.Logs, CreationTime: task.CreationTime}
+		for _, v := range []View{Minimal, Basic, Full} {
+			if got, want := string(AppendStored(nil, stored, &server, v)), string(AppendTask(nil, &task, v)); got != want {
+				t.Errorf("%s, %s:\n got %s\nwant %s", name, v, got, want)
+			}
+		}
+	}
+}
+
+func TestStoredThatIsNotOursCountsAsAbsent(t *testing.T) {
+	server := Task{ID: "x", State: Queued, Name: "n"}
+	for _, stored := range []string{"", "{", "{}", "[]", "null", `{"name":`, `{"a":1}x`, "{ }", `"a"`} {
+		if got := string(AppendStored(nil, []byte(stored), &server, Full)); got != `{"id":"x","state":"QUEUED","name":"n","executors":[]}` {
+			t.Errorf("%q: %s", stored, got)
+		}
+	}
+	if got := string(AppendStored(nil, []byte(`{"content":1,"executors":5}`), &server, Basic)); got != `{"id":"x","state":"QUEUED","name":"n","executors":[]}` {
+		t.Error(got)
+	}
+}

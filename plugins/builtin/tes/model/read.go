@@ -175,8 +175,8 @@ func shownNumber(v value) string {
 // strings reads an object whose values are strings.
 func (r *reader) strings(v value, path string, most, size int) map[string]string {
 	switch {
-	case v.kind == isNull || !r.object(v, path):
-		return nil
+	case v.kind == isNull || !r.object(v, path) || len(v.keys) == 0:
+		return nil // empty is absent
 	case len(v.keys) > most:
 		r.fail(path, "There are %d; at most %d are taken.", len(v.keys), most)
 		return nil
