@@ -5,6 +5,9 @@ import "time"
 // TasksPath is where a node takes envelopes on its federation door.
 const TasksPath = "/fed/v1/tasks"
 
+// LinkPath is where a hub takes the links that nodes dial.
+const LinkPath = "/fed/v1/link"
+
 // Receipt is a node's answer to an envelope that it executed. The same envelope
 // gets the same receipt again.
 type Receipt struct {
