@@ -64,6 +64,9 @@ func (spy) ServeRequest(ctx context.Context, r protocol.Request, h protocol.Host
 		return protocol.Response{Status: 200, Body: []byte(strings.Join(out, "\n"))}, err
 	case "/pid":
 		return protocol.Response{Status: 200, Body: []byte(strconv.Itoa(os.Getpid()))}, nil
+	case "/host":
+		s, err := h.State(ctx, "job-1", protocol.Basic)
+		return protocol.Response{Status: 200, Body: s.Document}, err
 	case "/panic":
 		panic("on purpose")
 	case "/die":
@@ -81,7 +84,7 @@ func (spy) ServeRequest(ctx context.Context, r protocol.Request, h protocol.Host
 
 func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
 
-func start(t *testing.T, c host.Command) *host.Plugin {
+func start(t testing.TB, c host.Command) *host.Plugin {
 	t.Helper()
 	p := host.Start(context.Background(), host.Options{Name: "test", Command: c, Dir: t.TempDir(), Log: quiet(), Backoff: 20 * time.Millisecond, Now: time.Now})
 	t.Cleanup(p.Stop)
@@ -90,7 +93,7 @@ func start(t *testing.T, c host.Command) *host.Plugin {
 
 func self(name string) host.Command { return host.Builtin(os.Args[0], name) }
 
-func adapter(t *testing.T, p *host.Plugin) *protocol.Remote {
+func adapter(t testing.TB, p *host.Plugin) *protocol.Remote {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()

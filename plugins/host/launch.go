@@ -96,11 +96,11 @@ type process struct {
 func launch(ctx context.Context, o Options) (*process, error) {
 	cmd := exec.Command(o.Command.Path, o.Command.Args...)
 	cmd.Dir = o.Dir
-	cmd.Env = []string{"PATH=/nonexistent", "TMPDIR=" + o.Dir}
+	cmd.Env = []string{"PATH=/nonexistent", "TMPDIR=" + o.Dir, "GOMAXPROCS=1"}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	client := plugin.NewClient(&plugin.ClientConfig{
 		HandshakeConfig:  protocol.Handshake,
-		Plugins:          protocol.Plugins(nil),
+		Plugins:          protocol.Plugins(),
 		Cmd:              cmd,
 		SkipHostEnv:      true,
 		AutoMTLS:         true,

@@ -76,39 +76,51 @@ func pack(h header, v any) ([]byte, error) {
 	return b, nil
 }
 
-// unpack reads a frame. What it returns shares b's memory.
+// unpack reads a frame that is all of b. What it returns shares b's memory.
 func unpack(b []byte) (frame, error) {
-	var f frame
 	if len(b) < 4 {
-		return f, errFrame
+		return frame{}, errFrame
 	}
 	n := uint64(binary.BigEndian.Uint32(b))
-	if b = b[4:]; n > uint64(len(b)) || json.Unmarshal(b[:n], &f.header) != nil {
-		return f, errFrame
+	if b = b[4:]; n > uint64(len(b)) {
+		return frame{}, errFrame
 	}
-	b = b[n:]
-	var ok bool
-	if f.body, b, ok = cut(b, f.Body); !ok || len(f.Parts) > maxParts {
-		return f, errFrame
+	var f frame
+	if json.Unmarshal(b[:n], &f.header) != nil || f.size() != len(b)-int(n) {
+		return frame{}, errFrame
 	}
-	for _, n := range f.Parts {
-		var p []byte
-		if p, b, ok = cut(b, n); !ok {
-			return f, errFrame
-		}
-		f.parts = append(f.parts, p)
-	}
-	if len(b) != 0 {
-		return f, errFrame
-	}
+	f.fill(b[n:])
 	return f, nil
 }
 
-func cut(b []byte, n int) (head, rest []byte, ok bool) {
-	if n < 0 || n > len(b) {
-		return nil, nil, false
+// size is how many bytes come after the header; -1: the header lies.
+func (h header) size() int {
+	size := 0
+	for i := -1; i < len(h.Parts); i++ {
+		n := h.Body
+		if i >= 0 {
+			n = h.Parts[i]
+		}
+		if n < 0 || n > MaxMessage || i >= maxParts {
+			return -1
+		}
+		size += n
 	}
-	return b[:n:n], b[n:], true
+	if size > MaxMessage {
+		return -1
+	}
+	return size
+}
+
+// fill cuts the body and the parts from what came after the header.
+func (f *frame) fill(b []byte) {
+	f.body, b = b[:f.Body:f.Body], b[f.Body:]
+	if len(f.Parts) > 0 {
+		f.parts = make([][]byte, len(f.Parts))
+	}
+	for i, n := range f.Parts {
+		f.parts[i], b = b[:n:n], b[n:]
+	}
 }
 
 // into decodes the body and the raw parts into v, a pointer.

@@ -11,7 +11,7 @@ import (
 // pipe carries frames to the other side and back, in order.
 type pipe interface {
 	Send([]byte) error
-	Recv() ([]byte, error)
+	Recv() (frame, error)
 }
 
 // answerer answers the other side's calls.
@@ -49,12 +49,7 @@ func newLink(ctx context.Context, p pipe, a answerer) *link {
 // run reads frames until the link ends and returns why.
 func (l *link) run() error {
 	for l.ctx.Err() == nil {
-		b, err := l.pipe.Recv()
-		if err != nil {
-			l.fail(err)
-			break
-		}
-		f, err := unpack(b)
+		f, err := l.pipe.Recv()
 		if err == nil {
 			err = l.take(f)
 		}

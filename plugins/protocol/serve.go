@@ -20,8 +20,8 @@ var Handshake = plugin.HandshakeConfig{
 // Name is the one plugin that a plugin process offers.
 const Name = "adapter"
 
-// Plugins is the set for go-plugin's two ends. The host's end passes nil.
-func Plugins(a Adapter) plugin.PluginSet { return plugin.PluginSet{Name: &glue{adapter: a}} }
+// Plugins is the set for the host's end of go-plugin; Dispense(Name) returns a *Remote.
+func Plugins() plugin.PluginSet { return plugin.PluginSet{Name: &glue{}} }
 
 // service and method name the one stream that the host opens at the plugin.
 const (
@@ -49,7 +49,7 @@ func newServer(opts []grpc.ServerOption) *grpc.Server {
 func Serve(a Adapter) {
 	plugin.Serve(&plugin.ServeConfig{
 		HandshakeConfig: Handshake,
-		Plugins:         Plugins(a),
+		Plugins:         plugin.PluginSet{Name: &glue{adapter: a}},
 		GRPCServer:      newServer,
 		Logger:          hclog.New(&hclog.LoggerOptions{Output: io.Discard, Level: hclog.Off}),
 	})
@@ -58,7 +58,7 @@ func Serve(a Adapter) {
 // glue is go-plugin's view of the contract.
 type glue struct {
 	plugin.NetRPCUnsupportedPlugin
-	adapter Adapter
+	adapter Adapter // nil on the host's end
 }
 
 // GRPCServer is the plugin's end: it answers the stream.
@@ -99,10 +99,12 @@ type streamPipe struct {
 
 func (p streamPipe) Send(b []byte) error { return p.s.SendMsg(&message{b}) }
 
-func (p streamPipe) Recv() ([]byte, error) {
+func (p streamPipe) Recv() (frame, error) {
 	var m message
-	err := p.s.RecvMsg(&m)
-	return m.b, err
+	if err := p.s.RecvMsg(&m); err != nil {
+		return frame{}, err
+	}
+	return unpack(m.b)
 }
 
 var _ plugin.GRPCPlugin = (*glue)(nil)

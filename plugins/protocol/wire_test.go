@@ -28,12 +28,12 @@ func (p chanPipe) Send(b []byte) error {
 	}
 }
 
-func (p chanPipe) Recv() ([]byte, error) {
+func (p chanPipe) Recv() (frame, error) {
 	select {
 	case b := <-p.in:
-		return b, nil
+		return unpack(b)
 	case <-p.end:
-		return nil, io.EOF
+		return frame{}, io.EOF
 	}
 }
 
