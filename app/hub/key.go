@@ -1,0 +1,147 @@
+package hub
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"tresor/app/fault"
+	"tresor/fed/wire"
+)
+
+// keyPair is the hub's key and, during a rotation, the next one.
+type keyPair struct {
+	Key        []byte           `json:"key"` // Ed25519 private key
+	Next       []byte           `json:"next,omitempty"`
+	Succession *wire.Succession `json:"succession,omitempty"`
+}
+
+func (k keyPair) id() wire.KeyID { return wire.KeyOf(k.Key).ID() }
+
+// keyFile keeps the pair in one file. A crash while it is written leaves the old
+// pair or the new one.
+type keyFile struct {
+	path string
+	mu   sync.Mutex // guards pair
+	pair keyPair
+}
+
+func openKeys(path string) (*keyFile, error) {
+	const op = "hub.openKeys"
+	k := &keyFile{path: path}
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		_, key, err := ed25519.GenerateKey(rand.Reader)
+		if err != nil {
+			return nil, fault.Wrap(op, err)
+		}
+		return k, k.put(keyPair{Key: key})
+	}
+	if err != nil {
+		return nil, fault.Wrap(op, err)
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return nil, fault.New(op, fault.Conflict, "Other accounts can read the key file %s. Run chmod 600 on it and start again.", path)
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fault.Wrap(op, err)
+	}
+	if err := json.Unmarshal(b, &k.pair); err != nil || !k.pair.sound() {
+		return nil, fault.Kinded(op, fault.Conflict, err,
+			"The hub's key file %s is damaged. Put back the copy from your key backup; without it every node has to enrol again.", path)
+	}
+	return k, nil
+}
+
+func (k keyPair) sound() bool {
+	if len(k.Key) != ed25519.PrivateKeySize || (k.Next == nil) != (k.Succession == nil) {
+		return false
+	}
+	return k.Next == nil || len(k.Next) == ed25519.PrivateKeySize && k.Succession.Old == k.id() && k.Succession.New == wire.KeyOf(k.Next)
+}
+
+func (k *keyFile) get() keyPair {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.pair
+}
+
+func (k *keyFile) put(p keyPair) error {
+	b, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if err := writeFile(k.path, b); err != nil {
+		return fault.Kinded("hub.key", fault.Unavailable, err, "The key file %s could not be written. Check the rights of its folder and the free space.", k.path)
+	}
+	k.pair = p
+	return nil
+}
+
+// begin announces a new key to the nodes; a rotation that is under way goes on.
+func (k *keyFile) begin(until time.Time) error {
+	p := k.get()
+	if p.Next != nil {
+		return nil
+	}
+	_, next, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return err
+	}
+	p.Next, p.Succession = next, wire.NewSuccession(p.Key, next, until)
+	return k.put(p)
+}
+
+// finish makes the next key the key.
+func (k *keyFile) finish() error {
+	p := k.get()
+	if p.Next == nil {
+		return nil
+	}
+	return k.put(keyPair{Key: p.Next})
+}
+
+// writeFile writes aside, syncs and renames into place.
+func writeFile(path string, b []byte) error {
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, ".hub-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(b)
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	return syncFolder(dir)
+}
+
+func syncFolder(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+func makeFolder(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fault.Kinded("hub.makeFolder", fault.Unavailable, err, "The folder %s cannot be made. Check the rights and the free space.", dir)
+	}
+	return os.Chmod(dir, 0o700)
+}

@@ -1,0 +1,146 @@
+package hub
+
+import (
+	"encoding/json"
+
+	"tresor/app/store"
+	"tresor/plugins/builtin/tes/model"
+)
+
+// Where the order of a part is.
+const (
+	waiting   = "waiting"   // not sent, or surely not taken
+	offered   = "offered"   // sent; whether the node took it is not known
+	accepted  = "accepted"  // the node has a task
+	ended     = "ended"     // the node's task ended, and its results are here
+	denied    = "refused"   // the node said no, or cannot say anything any more
+	cancelled = "cancelled" // cancelled before it was sent; it never will be
+)
+
+// part is one row of hub_part.
+type part struct {
+	task, node  string
+	state       string
+	tes         model.State
+	envelope    string
+	cancel      string
+	cancelled   bool
+	remote      string
+	code, text  string
+	correlation string
+	log         report
+	trouble     string
+	seen        *int64
+	wanted      bool // the task's end was asked for
+}
+
+const partColumns = `p.task, p.node, p.state, p.tes, p.envelope, p.cancel, p.cancelled, p.remote, p.code, p.text, p.correlation, p.log, p.trouble, p.seen_at,
+	(SELECT cancel_at IS NOT NULL FROM hub_task t WHERE t.id = p.task)`
+
+func parts(tx *store.Tx, where string, args ...any) ([]part, error) {
+	rows, err := tx.Query(`SELECT `+partColumns+` FROM hub_part p `+where, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var all []part
+	for rows.Next() {
+		var p part
+		var log string
+		err := rows.Scan(&p.task, &p.node, &p.state, &p.tes, &p.envelope, &p.cancel, &p.cancelled, &p.remote, &p.code, &p.text, &p.correlation,
+			&log, &p.trouble, &p.seen, &p.wanted)
+		if err != nil {
+			return nil, err
+		}
+		if log != "" {
+			if err := json.Unmarshal([]byte(log), &p.log); err != nil {
+				return nil, err
+			}
+		}
+		all = append(all, p)
+	}
+	return all, rows.Err()
+}
+
+// put writes what may change of a part and lets the task follow.
+func (s *Service) put(tx *store.Tx, p part) error {
+	log := ""
+	if !p.log.empty() {
+		b, err := json.Marshal(p.log)
+		if err != nil {
+			return err
+		}
+		log = string(b)
+	}
+	_, err := tx.Exec(`UPDATE hub_part SET state = ?, tes = ?, cancel = ?, cancelled = ?, remote = ?, code = ?, text = ?, correlation = ?, log = ?, trouble = ?,
+		seen_at = ?, changed_at = ? WHERE task = ? AND node = ?`, p.state, string(p.tes), p.cancel, p.cancelled, p.remote, p.code, p.text, p.correlation, log,
+		p.trouble, p.seen, store.Millis(tx.Now()), p.task, p.node)
+	if err != nil {
+		return err
+	}
+	return s.follow(tx, p.task)
+}
+
+// follow sets the state of a task from its parts.
+func (s *Service) follow(tx *store.Tx, task string) error {
+	all, err := parts(tx, `WHERE p.task = ?`, task)
+	if err != nil {
+		return err
+	}
+	states := make([]model.State, len(all))
+	stop := false
+	for i, p := range all {
+		states[i], stop = p.tes, p.wanted
+	}
+	now := together(states, stop)
+	var project, was string
+	if err := tx.QueryRow(`SELECT project, state FROM hub_task WHERE id = ?`, task).Scan(&project, &was); err != nil || was == string(now) {
+		return err
+	}
+	var end *int64
+	if now.Over() {
+		ms := store.Millis(tx.Now())
+		end = &ms
+	}
+	if _, err := tx.Exec(`UPDATE hub_task SET state = ?, ended_at = ? WHERE id = ?`, string(now), end, task); err != nil {
+		return err
+	}
+	s.tell(tx, task)
+	return s.note(tx, system, "task.moved", "task:"+task, project, "state", string(now))
+}
+
+// together gives the one state of a task from its parts:
+//
+//	some part goes on, one runs or one has ended   RUNNING
+//	some part goes on, one is being prepared       INITIALIZING
+//	every part waits                               QUEUED
+//	all ended alike                                that end
+//	the end was asked for, and one was cancelled   CANCELED
+//	some COMPLETE, others not                      SYSTEM_ERROR (results of the former are there)
+//	none COMPLETE, one SYSTEM_ERROR                SYSTEM_ERROR
+//	none COMPLETE, none SYSTEM_ERROR               EXECUTOR_ERROR
+func together(states []model.State, stop bool) model.State {
+	n := map[model.State]int{}
+	over := 0
+	for _, st := range states {
+		n[st]++
+		if st.Over() {
+			over++
+		}
+	}
+	switch {
+	case over < len(states) && (n[model.Running] > 0 || over > 0):
+		return model.Running
+	case over < len(states) && n[model.Initializing] > 0:
+		return model.Initializing
+	case over < len(states) || len(states) == 0:
+		return model.Queued
+	case n[states[0]] == len(states):
+		return states[0]
+	case stop && n[model.Canceled] > 0:
+		return model.Canceled
+	case n[model.Complete] > 0 || n[model.SystemError] > 0:
+		return model.SystemError
+	}
+	return model.ExecutorError
+}

@@ -1,0 +1,177 @@
+package hub
+
+import (
+	"context"
+	"encoding/json"
+	"strconv"
+
+	"tresor/app/access"
+	"tresor/app/fault"
+	"tresor/app/store"
+	"tresor/plugins/builtin/tes/model"
+)
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+// Tasks lists tasks that the actor sees, newest first.
+func (s *Service) Tasks(ctx context.Context, actor access.Actor, f TaskFilter) (all []Task, err error) {
+	const op = "hub.Tasks"
+	if err := access.May(actor, access.HubRead, access.Thing{}); err != nil {
+		return nil, fault.Wrap(op, err)
+	}
+	if f.Limit <= 0 {
+		f.Limit = 50
+	}
+	f.Limit = min(f.Limit, 500)
+	all = []Task{}
+	online := s.online()
+	err = s.DB.View(ctx, func(tx *store.Tx) error {
+		projects, err := s.visibleProjects(tx, actor, f.Project)
+		if err != nil || len(projects) == 0 {
+			return err
+		}
+		list, err := json.Marshal(projects)
+		if err != nil {
+			return err
+		}
+		ids, err := texts(tx, `SELECT id FROM hub_task WHERE project IN (SELECT value FROM json_each(?)) AND (? = '' OR state = ?) AND (? = '' OR id < ?)
+			ORDER BY id DESC LIMIT ?`, string(list), f.State, f.State, f.Before, f.Before, f.Limit)
+		if err != nil {
+			return err
+		}
+		for _, id := range ids {
+			t, err := s.task(tx, actor, id, online)
+			if err != nil {
+				return err
+			}
+			all = append(all, t)
+		}
+		return nil
+	})
+	return all, fault.Wrap(op, err)
+}
+
+func (s *Service) visibleProjects(tx *store.Tx, actor access.Actor, only string) ([]string, error) {
+	if only != "" {
+		p, err := s.visibleProject(tx, actor, only)
+		return []string{p.ID}, err
+	}
+	ids, err := texts(tx, `SELECT id FROM hub_project`)
+	var seen []string
+	for _, id := range ids {
+		if access.Can(actor, access.HubTasks, access.Thing{Project: id}) {
+			seen = append(seen, id)
+		}
+	}
+	return seen, err
+}
+
+// Task shows one task with its parts.
+func (s *Service) Task(ctx context.Context, actor access.Actor, id string) (t Task, err error) {
+	online := s.online()
+	err = s.DB.View(ctx, func(tx *store.Tx) error {
+		t, err = s.task(tx, actor, id, online)
+		return err
+	})
+	return t, fault.Wrap("hub.Task", err)
+}
+
+func (s *Service) task(tx *store.Tx, actor access.Actor, id string, online map[string]bool) (Task, error) {
+	const op = "hub.Task"
+	t := Task{Parts: []Part{}, Executors: []string{}}
+	var document string
+	var created int64
+	var end, cancel *int64
+	err := tx.QueryRow(`SELECT t.id, t.name, t.project, p.slug, t.person, t.person_name, t.state, t.document, t.created_at, t.ended_at, t.cancel_at
+		FROM hub_task t JOIN hub_project p ON p.id = t.project WHERE t.id = ?`, id).
+		Scan(&t.ID, &t.Name, &t.Project, &t.ProjectSlug, &t.Owner, &t.OwnerName, &t.State, &document, &created, &end, &cancel)
+	if store.NotFound(err) {
+		return t, fault.New(op, fault.NotFound, access.NotSeen)
+	}
+	if err != nil {
+		return t, err
+	}
+	thing := access.Thing{Project: t.Project, Owner: t.Owner}
+	if err := access.May(actor, access.HubTasks, thing); err != nil {
+		return Task{}, fault.New(op, fault.NotFound, access.NotSeen)
+	}
+	t.CreatedAt, t.EndedAt, t.CancelAt = store.Time(created), when(end), when(cancel)
+	t.CanCancel = end == nil && cancel == nil && access.Can(actor, access.HubCancel, thing)
+	t.CanOpen = access.Can(actor, access.HubResults, thing)
+	var doc model.Task
+	if err := json.Unmarshal([]byte(document), &doc); err != nil {
+		return t, err
+	}
+	for _, e := range doc.Executors {
+		t.Executors = append(t.Executors, e.Image)
+	}
+	t.Parts, err = partViews(tx, id, online)
+	return t, err
+}
+
+func partViews(tx *store.Tx, id string, online map[string]bool) ([]Part, error) {
+	all, err := parts(tx, `JOIN hub_node n ON n.id = p.node WHERE p.task = ? ORDER BY n.name, n.id`, id)
+	if err != nil {
+		return nil, err
+	}
+	results, err := resultViews(tx, id)
+	if err != nil {
+		return nil, err
+	}
+	names, err := nodeNames(tx, id)
+	if err != nil {
+		return nil, err
+	}
+	out := []Part{}
+	for _, p := range all {
+		v := Part{Node: p.node, Name: names[p.node], Online: online[p.node], State: string(p.tes), Delivery: p.state, Remote: p.remote, Code: p.code, Text: p.text,
+			Correlation: p.correlation, Trouble: p.trouble, LastSeen: when(p.seen), Messages: p.log.Messages, Result: results[p.node]}
+		if v.Messages == nil {
+			v.Messages = []string{}
+		}
+		out = append(out, v)
+	}
+	return out, nil
+}
+
+func nodeNames(tx *store.Tx, id string) (map[string]string, error) {
+	rows, err := tx.Query(`SELECT n.id, n.name FROM hub_node n JOIN hub_part p ON p.node = n.id WHERE p.task = ?`, id)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	all := map[string]string{}
+	for rows.Next() {
+		var id, name string
+		if err := rows.Scan(&id, &name); err != nil {
+			return nil, err
+		}
+		all[id] = name
+	}
+	return all, rows.Err()
+}
+
+func resultViews(tx *store.Tx, id string) (map[string]*Result, error) {
+	rows, err := tx.Query(`SELECT node, state, release, sha256, size, files, signer, trouble, stored_at FROM hub_result WHERE task = ?`, id)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	all := map[string]*Result{}
+	for rows.Next() {
+		r, node, files := &Result{}, "", ""
+		var stored *int64
+		if err := rows.Scan(&node, &r.State, &r.Release, &r.SHA256, &r.Size, &files, &r.Root, &r.Trouble, &stored); err != nil {
+			return nil, err
+		}
+		if err := json.Unmarshal([]byte(files), &r.Files); err != nil {
+			return nil, err
+		}
+		if r.Files == nil {
+			r.Files = []File{}
+		}
+		r.StoredAt = when(stored)
+		all[node] = r
+	}
+	return all, rows.Err()
+}

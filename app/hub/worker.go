@@ -1,0 +1,138 @@
+package hub
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"tresor/app/fault"
+	"tresor/app/store"
+	"tresor/fed/trust"
+	"tresor/fed/wire"
+)
+
+// worker does everything that concerns one node, in three loops that do not wait
+// for each other: a long result holds up neither orders nor questions. A node
+// that is slow, silent or hostile so disturbs no other.
+type worker struct {
+	s    *Service
+	node string
+	wake [3]chan struct{} // orders, questions, results
+	link atomic.Int64     // when a link began or ended, Unix ms; 0: told already
+	news atomic.Bool      // a link began: ask everything at once
+}
+
+// Run sends, asks and fetches until ctx ends.
+func (s *Service) Run(ctx context.Context) error {
+	s.sweepResults()
+	s.mu.Lock()
+	s.run = ctx
+	s.mu.Unlock()
+	for _, p := range s.book.Peers() {
+		if p.Revoked.IsZero() {
+			s.employ(string(p.ID))
+		}
+	}
+	tick := time.NewTicker(s.Pace.Tick)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			s.wg.Wait()
+			return nil
+		case <-tick.C:
+			if err := s.keepHouse(ctx); err != nil && ctx.Err() == nil {
+				s.Logger.Error("the hub's small work was not done", "error", err)
+			}
+		}
+	}
+}
+
+// keepHouse finishes a rotation that all know of and forgets old codes.
+func (s *Service) keepHouse(ctx context.Context) error {
+	if err := s.settle(ctx); err != nil {
+		return err
+	}
+	return s.DB.Update(ctx, func(tx *store.Tx) error {
+		_, err := tx.Exec(`DELETE FROM hub_code WHERE expires < ?`, store.Millis(tx.Now().Add(-7*24*time.Hour)))
+		return fault.Wrap("hub.keepHouse", err)
+	})
+}
+
+// employ starts the worker of a node, once.
+func (s *Service) employ(node string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.run == nil || s.workers[node] != nil || s.run.Err() != nil {
+		return
+	}
+	w := &worker{s: s, node: node}
+	for i := range w.wake {
+		w.wake[i] = make(chan struct{}, 1)
+	}
+	w.news.Store(true)
+	s.workers[node] = w
+	for i, pass := range []func(context.Context) time.Duration{w.orders(), w.questions(), w.results()} {
+		s.wg.Go(func() { w.loop(s.run, w.wake[i], pass) })
+	}
+}
+
+// loop calls pass whenever it is due or something happened.
+func (w *worker) loop(ctx context.Context, wake chan struct{}, pass func(context.Context) time.Duration) {
+	for ctx.Err() == nil {
+		t := time.NewTimer(pass(ctx))
+		select {
+		case <-ctx.Done():
+		case <-wake:
+		case <-t.C:
+		}
+		t.Stop()
+	}
+}
+
+// idle is how long a loop without work sleeps; whatever brings work wakes it.
+const idle = time.Hour
+
+// wake says that there may be work for a node.
+func (s *Service) wake(node string) {
+	s.mu.Lock()
+	w := s.workers[node]
+	s.mu.Unlock()
+	if w == nil {
+		return
+	}
+	for _, c := range w.wake {
+		select {
+		case c <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// enrolled hears of a new node.
+func (s *Service) enrolled(p trust.Peer) { s.employ(string(p.ID)) }
+
+// seen hears that a link began or ended.
+func (s *Service) seen(node wire.KeyID, at time.Time) {
+	s.mu.Lock()
+	w := s.workers[string(node)]
+	s.mu.Unlock()
+	if w == nil {
+		return
+	}
+	w.link.Store(at.UnixMilli())
+	w.news.Store(true)
+	s.wake(string(node))
+}
+
+// ready reports whether the node may be asked now.
+func (w *worker) ready(ctx context.Context) bool {
+	if !w.s.online()[w.node] {
+		return false
+	}
+	var confirmed bool
+	err := w.s.DB.View(ctx, func(tx *store.Tx) error {
+		return tx.QueryRow(`SELECT confirmed_at IS NOT NULL FROM hub_node WHERE id = ?`, w.node).Scan(&confirmed)
+	})
+	return err == nil && confirmed
+}
