@@ -37,13 +37,18 @@ func newAudit(e *env) *cobra.Command {
 }
 
 func auditList(e *env) *cobra.Command {
-	var subject, project string
+	var subject, project, actor, verb string
 	var p paging
 	c := &cobra.Command{Use: "list", Short: "List events, newest first", Args: cobra.NoArgs,
 		Example: `  tresor audit list --subject job:01a2…
+  tresor audit list --by rosa --verb job.
   tresor audit list --all --json > events.json`,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return list(c.Context(), e, &p, "/audit", []string{"subject", subject, "project", project}, "event|time|who|via|what|thing|detail",
+			who, err := actorID(c, e, actor)
+			if err != nil {
+				return err
+			}
+			return list(c.Context(), e, &p, "/audit", []string{"subject", subject, "project", project, "actor", who, "verb", verb}, "event|time|who|via|what|thing|detail",
 				func(v eventView) []string {
 					return []string{strconv.FormatInt(v.Seq, 10), when(&v.At), v.Actor, v.Via, v.Verb, v.Subject, details(v.Detail)}
 				})
@@ -51,8 +56,19 @@ func auditList(e *env) *cobra.Command {
 	p.flags(c)
 	c.Flags().StringVar(&subject, "subject", "", "only this thing, as job:<id>")
 	c.Flags().StringVar(&project, "project", "", "only this project")
+	c.Flags().StringVar(&actor, "by", "", "only what this person did")
+	c.Flags().StringVar(&verb, "verb", "", "only this verb, as job.submitted, or all of a noun, as job.")
 	flagCompletes(e, c, "project", someProjects)
+	flagCompletes(e, c, "by", somePeople)
 	return c
+}
+
+// actorID turns a sign-in name into the id that events carry; "" stays.
+func actorID(c *cobra.Command, e *env, who string) (string, error) {
+	if who == "" {
+		return "", nil
+	}
+	return personID(c, e, who)
 }
 
 func details(d map[string]string) string {

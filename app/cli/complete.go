@@ -21,11 +21,21 @@ var (
 	someDatasets = from("/datasets", "slug", "name")
 	somePeople   = from("/people", "handle", "name")
 	someImages   = from("/images", "digest", "ref")
+	somePlugins  = from("/plugins", "name", "title")
+	someTokens   = from("/tokens", "id", "name")
+	someSources  = from("/federation/sources", "id", "prefix")
+
+	somePrincipals = fromWhere("/federation/principals", "slug", "name", "")
+	someHubs       = fromWhere("/federation/principals", "slug", "name", "hub")
+	someClients    = fromWhere("/federation/principals", "slug", "name", "client")
 )
 
 // from completes with a list of the server. A server that is slow, away or says
 // no completes with nothing: a shell must never hang or show an error here.
-func from(path, word, says string) completer {
+func from(path, word, says string) completer { return fromWhere(path, word, says, "") }
+
+// fromWhere is from, for the items of one kind only.
+func fromWhere(path, word, says, kind string) completer {
 	return func(e *env) []string {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
@@ -38,7 +48,11 @@ func from(path, word, says string) completer {
 		}
 		var out []string
 		for _, item := range p.Items {
-			var w, s string
+			var w, s, k string
+			_ = json.Unmarshal(item["kind"], &k) // most lists have no kinds
+			if kind != "" && k != kind {
+				continue
+			}
 			if json.Unmarshal(item[word], &w) == nil && w != "" {
 				_ = json.Unmarshal(item[says], &s) // without a description the word is still good
 				out = append(out, w+"\t"+clean(s))
