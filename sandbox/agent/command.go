@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"io"
 	"io/fs"
@@ -19,41 +20,102 @@ import (
 
 // command is the researcher's program: started once, in its own session, and everything it leaves behind.
 type command struct {
-	config Config
-	spool  *Spool
-	over   chan struct{} // closed when the command and all its children are gone and the log is complete
+	config  Config
+	spool   *Spool
+	door    *door
+	streams *Streams
+	over    chan struct{}   // closed when the command and all its children are gone and the log is complete
+	ctx     context.Context // ends when the command is to end before it has started
+	cancel  context.CancelFunc
 
 	mu       sync.Mutex
 	pid      int // 0 before the start and after the end
 	code     int
+	launched bool
 	timedOut bool
+	unplaced bool
 	killer   *time.Timer
-	drained  chan struct{} // closed when the output pipe is at its end
+	drained  sync.WaitGroup // done when the output pipes are at their end
 }
 
 func newCommand(c Config, s *Spool) *command {
-	return &command{config: c, spool: s, over: make(chan struct{}), drained: make(chan struct{})}
+	ctx, cancel := context.WithCancel(context.Background())
+	return &command{config: c, spool: s, door: newDoor(), over: make(chan struct{}), ctx: ctx, cancel: cancel}
 }
 
 // skip is for the collector, which runs no command.
 func (c *command) skip() { close(c.over) }
 
+// start puts the files in place and starts the program. The wall clock covers both.
 func (c *command) start() {
+	wall := time.AfterFunc(c.config.Wall, func() {
+		c.mu.Lock()
+		c.timedOut = c.pid != 0 || !c.launched && !c.ended()
+		c.mu.Unlock()
+		c.stop(stopGrace)
+	})
+	go func() { <-c.over; wall.Stop() }()
+	err := c.place()
+	if err != nil {
+		c.misplaced(err)
+		return
+	}
+	c.openDoor()
 	path, err := c.find()
 	if err == nil {
 		err = c.launch(path)
 	}
 	if err != nil {
 		c.failed(err)
+	}
+}
+
+// openDoor offers the task service. Without it the command runs all the same, and the log says so.
+func (c *command) openDoor() {
+	if !c.config.Inside {
 		return
 	}
-	wall := time.AfterFunc(c.config.Wall, func() {
-		c.mu.Lock()
-		c.timedOut = c.pid != 0
-		c.mu.Unlock()
-		c.stop(stopGrace)
-	})
-	go func() { <-c.over; wall.Stop() }()
+	url, err := c.door.open(insideAddr)
+	if err != nil {
+		c.spool.Say("the task service is not at hand: %s", reason(err))
+		return
+	}
+	c.config.Env = append(c.config.Env, InsideEnv+"="+url)
+}
+
+// stoppedEarly is the error of a command that was to end before it had started.
+var stoppedEarly = context.Canceled
+
+// misplaced ends a command whose files could not be put in place.
+func (c *command) misplaced(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if errors.Is(err, stoppedEarly) {
+		c.stoppedBefore()
+		return
+	}
+	c.code, c.unplaced = sandbox.ExitUnplaced, true
+	c.spool.Say("%s", err)
+	c.finish()
+}
+
+// stoppedBefore ends a command that was stopped before it had started; the caller holds mu.
+func (c *command) stoppedBefore() {
+	c.code = 128 + int(unix.SIGTERM)
+	if c.timedOut {
+		c.spool.Say("stopped after the wall time limit of %v, before the command started", c.config.Wall)
+	} else {
+		c.spool.Say("stopped before the command started")
+	}
+	c.finish()
+}
+
+// finish is the end of everything: nothing is written any more, and the log is complete.
+func (c *command) finish() {
+	c.door.close()
+	c.streams.Close()
+	c.spool.End()
+	close(c.over)
 }
 
 // failed ends a command that never ran, with the codes that shells use.
@@ -62,6 +124,9 @@ func (c *command) failed(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
+	case errors.Is(err, stoppedEarly):
+		c.stoppedBefore()
+		return
 	case errors.Is(err, fs.ErrNotExist) && !c.hasWorkdir():
 		c.code = 126
 		c.spool.Say("the working directory %s is not in the image", sandbox.Printable(c.config.Workdir))
@@ -72,8 +137,7 @@ func (c *command) failed(err error) {
 		c.code = 126
 		c.spool.Say("cannot run %s: %s", name, reason(err))
 	}
-	c.spool.End()
-	close(c.over)
+	c.finish()
 }
 
 func (c *command) hasWorkdir() bool {
@@ -114,38 +178,55 @@ func lookup(env []string, name string) string {
 }
 
 func (c *command) launch(path string) error {
-	null, err := os.Open(os.DevNull)
+	in := c.streams.In
+	if in == nil {
+		null, err := os.Open(os.DevNull)
+		if err != nil {
+			return err
+		}
+		defer null.Close()
+		in = null
+	}
+	out, outEnd, err := os.Pipe()
 	if err != nil {
 		return err
 	}
-	defer null.Close()
-	r, w, err := os.Pipe()
+	defer outEnd.Close()
+	errs, errsEnd, err := os.Pipe()
 	if err != nil {
+		out.Close()
 		return err
 	}
-	defer w.Close()
+	defer errsEnd.Close()
 	// The lock keeps reap from looking before the pid is known.
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	p, err := os.StartProcess(path, c.config.Argv, &os.ProcAttr{
-		Dir: c.config.Workdir, Env: c.config.Env, Files: []*os.File{null, w, w}, Sys: &syscall.SysProcAttr{Setsid: true},
-	})
-	if err != nil {
-		r.Close()
+	if err = c.ctx.Err(); err != nil {
+		out.Close()
+		errs.Close()
 		return err
 	}
-	c.pid = p.Pid
+	p, err := os.StartProcess(path, c.config.Argv, &os.ProcAttr{
+		Dir: c.config.Workdir, Env: c.config.Env, Files: []*os.File{in, outEnd, errsEnd}, Sys: &syscall.SysProcAttr{Setsid: true},
+	})
+	if err != nil {
+		out.Close()
+		errs.Close()
+		return err
+	}
+	c.pid, c.launched = p.Pid, true
 	// Under memory pressure the kernel should end the command and spare the agent, which still has outputs to hand over.
 	_ = os.WriteFile("/proc/"+strconv.Itoa(p.Pid)+"/oom_score_adj", []byte("900"), 0)
 	_ = p.Release()
-	go c.drain(r)
+	c.drained.Go(func() { drain(c.spool, out) })
+	c.drained.Go(func() { drain(c.spool.Errors(), errs) })
 	return nil
 }
 
-func (c *command) drain(r *os.File) {
-	defer close(c.drained)
+// drain reads one stream to its end.
+func drain(w io.Writer, r *os.File) {
 	defer r.Close()
-	_, _ = io.CopyBuffer(onlyWriter{c.spool}, onlyReader{r}, make([]byte, 256<<10))
+	_, _ = io.CopyBuffer(onlyWriter{w}, onlyReader{r}, make([]byte, 128<<10))
 }
 
 type onlyWriter struct{ io.Writer }
@@ -184,15 +265,16 @@ func codeOf(ws unix.WaitStatus) int {
 // tidy ends whatever the command left running, so that its files are still when they are collected.
 func (c *command) tidy(pid int) {
 	killAll(pid)
+	drained := make(chan struct{})
+	go func() { c.drained.Wait(); close(drained) }()
 	select {
-	case <-c.drained:
+	case <-drained:
 	case <-time.After(10 * time.Second): // something unkillable holds the pipe; the log is what we have
 	}
 	if c.timedOutNow() {
 		c.spool.Say("stopped after the wall time limit of %v", c.config.Wall)
 	}
-	c.spool.End()
-	close(c.over)
+	c.finish()
 }
 
 func killAll(session int) {
@@ -213,6 +295,7 @@ func (c *command) timedOutNow() bool {
 func (c *command) stop(grace time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.cancel()
 	if c.pid == 0 {
 		return
 	}

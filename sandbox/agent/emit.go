@@ -3,36 +3,9 @@ package agent
 import (
 	"fmt"
 	"io"
-	"os"
-	"path"
-	"strings"
 
 	"tresor/sandbox"
 )
-
-// MakeParents makes the directories in which the declared outputs are to appear, so that
-// a command can write them at once. root is one scratch target as this process sees it.
-func MakeParents(root *os.Root, target string, outputs []string) error {
-	for _, o := range outputs {
-		rel, ok := strings.CutPrefix(o, target+"/")
-		if !ok {
-			continue
-		}
-		if i := strings.IndexAny(rel, `*?[\`); i >= 0 {
-			rel = rel[:i]
-		}
-		dir := path.Dir(rel)
-		if strings.HasSuffix(rel, "/") {
-			dir = path.Clean(rel)
-		}
-		if dir != "." {
-			if err := root.MkdirAll(dir, 0o755); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
 
 // FrameEmitter writes what a Walker finds as an output stream.
 type FrameEmitter struct{ W io.Writer }

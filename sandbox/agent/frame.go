@@ -21,6 +21,16 @@ const (
 	frameFinish = 'Z' // empty: the walk is complete
 )
 
+// The log crosses in frames too: so much of standard output or error, to the end of the body.
+const (
+	frameOut = 'O'
+	frameErr = 'X'
+)
+
+var logKinds = [2]byte{frameOut, frameErr}
+
+const maxLogFrame = 64 << 10 // bytes of one piece of log
+
 const (
 	maxFrame = 256 << 10 // bytes of one payload
 	maxHead  = 8 << 10   // bytes of a JSON payload

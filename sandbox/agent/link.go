@@ -13,7 +13,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strconv"
 	"sync"
 	"time"
 
@@ -41,13 +40,15 @@ type Link struct {
 	session *yamux.Session
 	changed chan struct{} // closed and replaced when an agent comes or goes
 	closed  bool
+	inside  *inside // nil: the container has no way to the task service
 }
 
 // Listen waits for one agent on the socket in dir, the directory that the container sees
 // read-only. It replaces a socket that an earlier process left there. allowed judges the
 // uid and the pid of whoever dials, as this host sees them: the command in the container
-// can read the token too, so the token alone does not tell it from its agent.
-func Listen(dir, ref, token string, allowed func(uid uint32, pid int32) bool) (*Link, error) {
+// can read the token too, so the token alone does not tell it from its agent. serve receives
+// each connection that a program in the container makes to the task service; nil turns them all away.
+func Listen(dir, ref, token string, allowed func(uid uint32, pid int32) bool, serve func(context.Context, net.Conn)) (*Link, error) {
 	d, err := os.Open(dir)
 	if err != nil {
 		return nil, err
@@ -67,7 +68,7 @@ func Listen(dir, ref, token string, allowed func(uid uint32, pid int32) bool) (*
 		l.Close()
 		return nil, err
 	}
-	link := &Link{ref: ref, token: token, allowed: allowed, listener: l, changed: make(chan struct{})}
+	link := &Link{ref: ref, token: token, allowed: allowed, listener: l, changed: make(chan struct{}), inside: newInside(serve)}
 	go link.accept()
 	return link, nil
 }
@@ -105,7 +106,7 @@ func (l *Link) admit(conn *net.UnixConn) {
 		conn.Close()
 		return
 	}
-	s, err := yamux.Client(conn, muxConfig())
+	s, err := yamux.Client(conn, hostMuxConfig())
 	if err != nil {
 		conn.Close()
 		return
@@ -121,6 +122,15 @@ func (l *Link) admit(conn *net.UnixConn) {
 	l.flip()
 	l.mu.Unlock()
 	go l.watch(s)
+	go l.inside.accept(s)
+}
+
+// hostMuxConfig lets an agent open few streams and none linger.
+func hostMuxConfig() *yamux.Config {
+	c := muxConfig()
+	c.AcceptBacklog = 2 * maxInside
+	c.StreamCloseTimeout = 10 * time.Second
+	return c
 }
 
 func (l *Link) watch(s *yamux.Session) {
@@ -285,35 +295,6 @@ func (l *Link) Done(ctx context.Context) error {
 	defer cancel()
 	var none struct{}
 	return l.ask(ctx, http.MethodPost, "/done", &none)
-}
-
-// Log hands over the log from a position and follows it to the end of the command. It
-// takes no more than limit bytes in all, and a little for the agent's own lines.
-func (l *Link) Log(ctx context.Context, from, limit int64, fn func(sandbox.Chunk) error) error {
-	resp, err := l.call(ctx, http.MethodGet, "/log?from="+strconv.FormatInt(from, 10))
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	buf := make([]byte, 64<<10)
-	for {
-		n, err := resp.Body.Read(buf)
-		if n > 0 {
-			if from+int64(n) > limit+markerRoom {
-				return fmt.Errorf("%w: the log is longer than its cap", ErrHostile)
-			}
-			if err := fn(sandbox.Chunk{Offset: from, Data: buf[:n]}); err != nil {
-				return err
-			}
-			from += int64(n)
-		}
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return gone(ctx, err)
-		}
-	}
 }
 
 // stall is how long an output stream may be silent.

@@ -24,8 +24,13 @@ func anyUID(uint32, int32) bool { return true }
 
 func listen(t *testing.T, allowed func(uint32, int32) bool) (*Link, string) {
 	t.Helper()
+	return listenInside(t, allowed, nil)
+}
+
+func listenInside(t *testing.T, allowed func(uint32, int32) bool, serve func(context.Context, net.Conn)) (*Link, string) {
+	t.Helper()
 	dir := t.TempDir()
-	l, err := Listen(dir, testRef, testToken, allowed)
+	l, err := Listen(dir, testRef, testToken, allowed, serve)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,6 +138,16 @@ func TestLinkHostileAnswers(t *testing.T) {
 		{"stat: endless header", func(w http.ResponseWriter) { w.Header().Set("X", strings.Repeat("x", 1<<20)); w.WriteHeader(200) }, stat, ErrGone},
 		{"log: longer than its cap", func(w http.ResponseWriter) { _, _ = io.Copy(w, endless{}) }, log, ErrHostile},
 		{"log: breaks off", func(w http.ResponseWriter) { fmt.Fprint(w, "x"); panic(http.ErrAbortHandler) }, log, ErrGone},
+		{"log: a frame of no stream", func(w http.ResponseWriter) { fmt.Fprint(w, "F\x00\x00\x00\x01x") }, log, ErrHostile},
+		{"log: an empty frame", func(w http.ResponseWriter) { fmt.Fprint(w, "O\x00\x00\x00\x00") }, log, ErrHostile},
+		{"log: a frame too large", func(w http.ResponseWriter) { fmt.Fprint(w, "X\x00\x01\x00\x01") }, log, ErrHostile},
+		{"log: ends inside a frame", func(w http.ResponseWriter) { fmt.Fprint(w, "O\x00\x00\x00\x05abc") }, log, ErrHostile},
+		{"log: ends inside a head", func(w http.ResponseWriter) { fmt.Fprint(w, "O\x00") }, log, ErrHostile},
+		{"log: endless in frames", func(w http.ResponseWriter) {
+			for range 100 {
+				fmt.Fprint(w, "O\x00\x00\x40\x00"+strings.Repeat("a", 0x4000))
+			}
+		}, log, ErrHostile},
 		{"outputs: noise", func(w http.ResponseWriter) { _, _ = io.Copy(w, endless{}) }, outputs, ErrHostile},
 		{"outputs: too short", func(w http.ResponseWriter) { fmt.Fprint(w, "F") }, outputs, ErrHostile},
 		{"outputs: breaks off", func(w http.ResponseWriter) {
@@ -177,7 +192,7 @@ func TestListenReplacesSocket(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		l, err := Listen(dir, testRef, testToken, anyUID)
+		l, err := Listen(dir, testRef, testToken, anyUID, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

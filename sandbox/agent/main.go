@@ -29,6 +29,9 @@ func Main(args []string) int {
 	if err != nil {
 		return trouble(err)
 	}
+	if len(c.Points) > 0 {
+		return makePoints(c)
+	}
 	a, err := newAgent(c)
 	if err != nil {
 		return trouble(err)
@@ -67,8 +70,7 @@ func (a *agent) live(socket string) int {
 		a.cmd.skip()
 		a.spool.End()
 	} else {
-		makeParents(a.config)
-		a.cmd.start()
+		go a.cmd.start()
 	}
 	go a.serve(socket)
 	return a.wait(signals)
@@ -109,26 +111,18 @@ func (a *agent) finish() {
 	}
 }
 
-// makeParents does what it can; a command that misses a directory says so itself.
-func makeParents(c Config) {
-	for _, target := range c.Scratch {
-		if root, err := os.OpenRoot(target); err == nil {
-			_ = MakeParents(root, target, c.Outputs)
-			root.Close()
-		}
-	}
-}
-
 // openSpool finds a place for the log. In scratch it outlives the container; without
 // scratch it lies nameless in /tmp. The collector finds what the first agent wrote.
 func openSpool(c Config) (*Spool, error) {
 	if len(c.Scratch) > 0 {
-		f, err := openScratchLog(c)
+		f, turns, err := openScratchLog(c)
 		if c.Collect {
-			return collected(f, err, c.LogSize), nil
+			return collected(f, turns, err, c.LogSize), nil
 		}
 		if err == nil {
-			return NewSpool(f, c.LogSize), nil
+			s := NewSpool(f, c.LogSize)
+			s.marks.file = turns
+			return s, nil
 		}
 		if os.IsExist(err) { // this container was started before, and no attempt may run twice
 			return nil, fmt.Errorf("this attempt has run already: %w", err)
@@ -141,34 +135,55 @@ func openSpool(c Config) (*Spool, error) {
 	return NewSpool(os.NewFile(uintptr(fd), "log"), c.LogSize), nil
 }
 
-func openScratchLog(c Config) (*os.File, error) {
+// openScratchLog opens the log and the file that says which of it is standard error.
+func openScratchLog(c Config) (log, turns *os.File, err error) {
 	root, err := os.OpenRoot(c.Scratch[0])
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer root.Close()
-	name := filepath.Join(OwnDir, c.Ref+".log")
 	if c.Collect {
-		name = filepath.Join(OwnDir, c.Log+".log")
-		return root.OpenFile(name, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+		name, flags := filepath.Join(OwnDir, c.Log), os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK
+		turns, _ = root.OpenFile(name+".err", flags, 0) // without it all is standard output
+		log, err = root.OpenFile(name+".log", flags, 0)
+		return log, turns, err
 	}
 	if err := root.Mkdir(OwnDir, 0o700); err != nil && !os.IsExist(err) {
-		return nil, err
+		return nil, nil, err
 	}
-	return root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, 0o600)
+	name, flags := filepath.Join(OwnDir, c.Ref), os.O_RDWR|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW
+	if log, err = root.OpenFile(name+".log", flags, 0o600); err != nil {
+		return nil, nil, err
+	}
+	_ = root.Remove(name + ".err") // an earlier task may have guessed the name
+	turns, err = root.OpenFile(name+".err", flags, 0o600)
+	return log, turns, err
 }
 
 // collected shows the collector the log as the first agent left it; a log that is gone is empty.
-func collected(f *os.File, err error, limit int64) *Spool {
+func collected(f, turns *os.File, err error, limit int64) *Spool {
 	s := NewSpool(f, limit)
 	if err != nil {
 		return s
 	}
-	st, err := f.Stat()
-	if err == nil && st.Mode().IsRegular() {
-		s.kept = min(st.Size(), limit+markerRoom)
+	if size, ok := regular(f); ok {
+		s.kept = min(size, limit+markerRoom)
+	}
+	if _, ok := regular(turns); ok {
+		s.marks = readMarks(turns)
 	}
 	return s
+}
+
+func regular(f *os.File) (size int64, ok bool) {
+	if f == nil {
+		return 0, false
+	}
+	st, err := f.Stat()
+	if err != nil || !st.Mode().IsRegular() {
+		return 0, false
+	}
+	return st.Size(), true
 }
 
 // markerRoom is how much of our own words a log may hold beyond its cap.

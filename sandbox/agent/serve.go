@@ -20,8 +20,9 @@ type Stat struct {
 	Ended    bool  `json:"ended"`
 	ExitCode int   `json:"exit_code"`
 	TimedOut bool  `json:"timed_out"`
-	Log      int64 `json:"log"`     // bytes that can be read
-	Dropped  int64 `json:"dropped"` // bytes beyond the cap
+	Unplaced bool  `json:"unplaced,omitempty"` // the command never ran: its files could not be put in place
+	Log      int64 `json:"log"`                // bytes that can be read
+	Dropped  int64 `json:"dropped"`            // bytes beyond the cap
 }
 
 // greeting is the first line on a connection.
@@ -53,6 +54,8 @@ func (a *agent) connect(socket string) bool {
 		return false
 	}
 	defer session.Close()
+	a.cmd.door.attach(session)
+	defer a.cmd.door.attach(nil)
 	srv := &http.Server{Handler: a.routes(), MaxHeaderBytes: 8 << 10, ReadHeaderTimeout: 30 * time.Second}
 	_ = srv.Serve(session)
 	return true
@@ -83,7 +86,7 @@ func (a *agent) stat() Stat {
 	kept, dropped := a.spool.Size()
 	a.cmd.mu.Lock()
 	defer a.cmd.mu.Unlock()
-	return Stat{Ended: a.cmd.ended(), ExitCode: a.cmd.code, TimedOut: a.cmd.timedOut, Log: kept, Dropped: dropped}
+	return Stat{Ended: a.cmd.ended(), ExitCode: a.cmd.code, TimedOut: a.cmd.timedOut, Unplaced: a.cmd.unplaced, Log: kept, Dropped: dropped}
 }
 
 func answer(w http.ResponseWriter, v any) {
@@ -103,7 +106,7 @@ func (a *agent) getWait(w http.ResponseWriter, r *http.Request) {
 
 func (a *agent) getUsage(w http.ResponseWriter, _ *http.Request) { answer(w, usage()) }
 
-// getLog streams the log from ?from= to the end of the command. A stream that breaks off
+// getLog streams the log from ?from= to the end of the command, in frames of one stream each. A stream that breaks off
 // is not ended properly, so the host can tell it from the end.
 func (a *agent) getLog(w http.ResponseWriter, r *http.Request) {
 	from, err := strconv.ParseInt(r.URL.Query().Get("from"), 10, 64)
@@ -111,12 +114,12 @@ func (a *agent) getLog(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "from must be a position", http.StatusBadRequest)
 		return
 	}
-	buf := make([]byte, 64<<10)
+	buf, frames := make([]byte, maxLogFrame), frameWriter{w}
 	for {
-		n, grown, err := a.spool.Read(buf, from)
+		n, errs, grown, err := a.spool.Read(buf, from)
 		switch {
 		case n > 0:
-			if _, err := w.Write(buf[:n]); err != nil {
+			if err := frames.put(logKinds[index(errs)], buf[:n]); err != nil {
 				return
 			}
 			from += int64(n)
@@ -140,7 +143,7 @@ func (a *agent) getOutputs(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "the command has not ended", http.StatusConflict)
 		return
 	}
-	walk := Walker{Outputs: a.config.Outputs, Limits: sandbox.Limits{OutputFiles: a.config.Files, OutputBytes: a.config.Bytes}}
+	walk := Walker{Outputs: a.config.Outputs, Binds: a.config.Binds, Limits: sandbox.Limits{OutputFiles: a.config.Files, OutputBytes: a.config.Bytes}}
 	emit := FrameEmitter{W: w}
 	if err := walk.Walk(a.config.Scratch, emit); err != nil {
 		panic(http.ErrAbortHandler)

@@ -25,7 +25,7 @@ func readAll(t *testing.T, s *Spool) string {
 	var out bytes.Buffer
 	buf := make([]byte, 7)
 	for {
-		n, _, err := s.Read(buf, int64(out.Len()))
+		n, _, _, err := s.Read(buf, int64(out.Len()))
 		out.Write(buf[:n])
 		if errors.Is(err, io.EOF) {
 			return out.String()
@@ -87,7 +87,7 @@ func TestSpoolFullDisk(t *testing.T) {
 
 func TestSpoolWakesReaders(t *testing.T) {
 	s := newSpool(t, 100)
-	n, grown, err := s.Read(make([]byte, 10), 0)
+	n, _, grown, err := s.Read(make([]byte, 10), 0)
 	if n != 0 || grown == nil || err != nil {
 		t.Fatal(n, err)
 	}
@@ -136,10 +136,10 @@ func TestSpoolCutByTheCommand(t *testing.T) {
 		t.Fatal(err)
 	}
 	buf := make([]byte, 10)
-	if n, _, err := s.Read(buf, 0); n != 4 || err != nil || string(buf[:n]) != "????" {
+	if n, _, _, err := s.Read(buf, 0); n != 4 || err != nil || string(buf[:n]) != "????" {
 		t.Fatal(n, err, string(buf[:n]))
 	}
-	if n, grown, err := s.Read(buf, 4); n != 0 || grown == nil || err != nil {
+	if n, _, grown, err := s.Read(buf, 4); n != 0 || grown == nil || err != nil {
 		t.Fatal("no wait for more:", n, err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 	"sort"
 	"strings"
 
@@ -19,6 +20,7 @@ import (
 // on a FIFO and hands over only regular files with one name and honest size.
 type Walker struct {
 	Outputs []string
+	Binds   []string // read-only inputs inside the targets, which are never outputs
 	Limits  sandbox.Limits
 	// Root maps a scratch target to where it is for this process; nil means the target itself.
 	Root func(target string) string
@@ -107,6 +109,12 @@ func (w *Walker) entry(d *os.File, at, name string, depth int) error {
 	}
 	wanted := covered(w.Outputs, p)
 	if !wanted && !w.leads(p) {
+		return nil
+	}
+	if slices.Contains(w.Binds, p) {
+		if slices.Contains(w.Outputs, p) {
+			return w.emit.Refuse(p, "a read-only input, not an output")
+		}
 		return nil
 	}
 	var st unix.Stat_t

@@ -4,6 +4,8 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -38,11 +40,10 @@ func newBox(spec sandbox.Spec, dir string, unlimited bool) (*box, error) {
 }
 
 // run is the life of the command.
-func (b *box) run(fn Func, root string, now func() time.Time) {
+func (b *box) run(fn Func, root string, now func() time.Time, serve InsideFunc) {
 	wall := time.AfterFunc(b.spec.Limits.Wall, func() { b.end(128+9, func(s *sandbox.Status) { s.TimedOut = true }) })
 	defer wall.Stop()
-	task := &Task{Ref: b.spec.Ref, Argv: b.spec.Argv, Env: b.spec.Env, Log: b.spool, spec: b.spec, root: root}
-	code := fn(b.ctx, task)
+	code := b.work(fn, &Task{Ref: b.spec.Ref, Argv: b.spec.Argv, Env: b.spec.Env, Log: b.spool, Err: b.spool.Errors(), spec: b.spec, root: root, serve: serve})
 	_, dropped := b.spool.Size()
 	at := now() // takes the engine's lock, which others hold while they take ours
 	b.mu.Lock()
@@ -57,6 +58,29 @@ func (b *box) run(fn Func, root string, now func() time.Time) {
 	b.mu.Unlock()
 	b.spool.End()
 	close(b.over)
+}
+
+// work puts the files in place, as the agent does, and runs the command.
+func (b *box) work(fn Func, t *Task) int {
+	c := agent.ConfigOf(b.spec)
+	p := c.Placer()
+	p.Where = t.Path
+	if b.spec.Inside {
+		t.Env = append(slices.Clone(t.Env), agent.InsideEnv+"=http://"+agent.InsideName)
+	}
+	files, err := agent.LayOut(b.ctx, p, c, b.spool)
+	if err != nil {
+		b.spool.Say("%s", err)
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.status.Unplaced = b.signal == 0
+		return sandbox.ExitUnplaced
+	}
+	defer files.Close()
+	if t.In = strings.NewReader(""); files.In != nil {
+		t.In = files.In
+	}
+	return fn(b.ctx, t)
 }
 
 // end makes the command end with a code, unless it is over already.

@@ -8,7 +8,11 @@ package fake
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"maps"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,31 +23,52 @@ import (
 	"tresor/sandbox/agent"
 )
 
-// Func is a command: it may write to t.Log and to the paths that t.Path answers, ends
+// Func is a command: it may write to t.Log, t.Err and to the paths that t.Path answers, ends
 // when ctx does, and answers the exit code.
 type Func func(ctx context.Context, t *Task) int
 
 // Task is what a Func is given.
 type Task struct {
-	Ref  sandbox.Ref
-	Argv []string
-	Env  []string
-	Log  *agent.Spool
-	spec sandbox.Spec
-	root string
+	Ref   sandbox.Ref
+	Argv  []string
+	Env   []string
+	Log   *agent.Spool // standard output
+	Err   io.Writer    // standard error
+	In    io.Reader    // standard input: Spec.Stdin, or empty
+	spec  sandbox.Spec
+	root  string
+	serve InsideFunc
+}
+
+// InsideFunc serves one connection to the task service, as podman.Options.Inside does.
+type InsideFunc func(ctx context.Context, labels map[string]string, conn net.Conn)
+
+// Dial connects to the task service, as a program in a container does to http://tes.local. It
+// fails where the Spec does not offer it or nobody serves it.
+func (t *Task) Dial(ctx context.Context) (net.Conn, error) {
+	if !t.spec.Inside || t.serve == nil {
+		return nil, errors.New("connection refused")
+	}
+	mine, theirs := net.Pipe()
+	context.AfterFunc(ctx, func() { mine.Close(); theirs.Close() })
+	go func() {
+		defer theirs.Close()
+		t.serve(ctx, maps.Clone(t.spec.Labels), theirs)
+	}()
+	return mine, nil
 }
 
 // Path says where a path of the container is in the test: inside a scratch folder or a
 // bind. Anything else is a path that does not exist.
 func (t *Task) Path(p string) string {
-	for _, s := range t.spec.Scratch {
-		if p == s.Target || strings.HasPrefix(p, s.Target+"/") {
-			return filepath.Join(t.root, s.Name, strings.TrimPrefix(p, s.Target))
-		}
-	}
 	for _, b := range t.spec.Binds {
 		if p == b.Target || strings.HasPrefix(p, b.Target+"/") {
 			return filepath.Join(b.Source, strings.TrimPrefix(p, b.Target))
+		}
+	}
+	for _, s := range t.spec.Scratch {
+		if p == s.Target || strings.HasPrefix(p, s.Target+"/") {
+			return filepath.Join(t.root, s.Name, strings.TrimPrefix(p, s.Target))
 		}
 	}
 	return filepath.Join(t.root, "absent", p)
@@ -73,6 +98,7 @@ type engine struct {
 	faults map[string][]fault
 	caps   sandbox.Capabilities
 	starts map[sandbox.Ref]int
+	inside InsideFunc
 }
 
 type fault struct {
@@ -146,6 +172,13 @@ func (r *Runner) SetCapabilities(c sandbox.Capabilities) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.caps = c
+}
+
+// SetInside says who serves the task service to commands that start from now on.
+func (r *Runner) SetInside(fn InsideFunc) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.inside = fn
 }
 
 // Fail lets the next call of a method ("Prepare", "Start", …) answer err: before it did

@@ -16,7 +16,7 @@ import (
 var imageID = "sha256:" + strings.Repeat("a", 64)
 
 func work(ctx context.Context, t *fake.Task) int {
-	w := workload.World{Out: t.Log, Path: t.Path, Env: t.Env}
+	w := workload.World{Out: t.Log, Err: t.Err, In: t.In, Path: t.Path, Env: t.Env, Dial: t.Dial}
 	return workload.Run(workload.InFake(ctx), w, t.Argv[1:])
 }
 
@@ -31,7 +31,8 @@ func newFake(t *testing.T) *fake.Runner {
 func TestConformance(t *testing.T) {
 	sandboxtest.Suite(t, func(t *testing.T) sandboxtest.Rig {
 		r := newFake(t)
-		return sandboxtest.Rig{Runner: r, Images: r, Image: imageID, Kill: r.Kill, Reopen: func() sandbox.Runner { return r.Reopen() }}
+		return sandboxtest.Rig{Runner: r, Images: r, Image: imageID, Kill: r.Kill, Reopen: func() sandbox.Runner { return r.Reopen() },
+			Inside: func(fn sandboxtest.Inside) { r.SetInside(fake.InsideFunc(fn)) }}
 	})
 }
 

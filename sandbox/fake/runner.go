@@ -30,9 +30,6 @@ func (r *Runner) Prepare(_ context.Context, s sandbox.Spec) error {
 	if err := s.Validate(); err != nil {
 		return err
 	}
-	if s.Inside || len(s.Folders)+len(s.Copies) > 0 || s.Stdin+s.Stdout+s.Stderr != "" {
-		return sandbox.Invalid("this runner does not place files")
-	}
 	return r.faulty("Prepare", func() error { return r.prepare(s) })
 }
 
@@ -57,9 +54,6 @@ func (r *Runner) prepare(s sandbox.Spec) error {
 		if err := r.scratch(v.Name); err != nil {
 			return err
 		}
-		if err := r.parents(v, s.Outputs); err != nil {
-			return sandbox.Host("scratch", err)
-		}
 	}
 	b, err := newBox(s, r.dir, len(r.caps.Unlimited) > 0)
 	if err != nil {
@@ -67,15 +61,6 @@ func (r *Runner) prepare(s sandbox.Spec) error {
 	}
 	r.boxes[s.Ref] = b
 	return nil
-}
-
-func (r *Runner) parents(v sandbox.Scratch, outputs []string) error {
-	root, err := os.OpenRoot(r.root(v.Name))
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	return agent.MakeParents(root, v.Target, outputs)
 }
 
 // Start implements sandbox.Runner.
@@ -101,7 +86,7 @@ func (r *Runner) Start(_ context.Context, ref sandbox.Ref) error {
 		}
 		r.starts[ref]++
 		b.status.Phase, b.status.StartedAt = sandbox.Running, r.clock()
-		go b.run(fn, r.dir, r.now)
+		go b.run(fn, r.dir, r.now, r.inside)
 		return nil
 	})
 }
@@ -143,9 +128,9 @@ func (r *Runner) Logs(ctx context.Context, ref sandbox.Ref, from int64, fn func(
 func follow(ctx context.Context, s *agent.Spool, from int64, fn func(sandbox.Chunk) error) error {
 	buf := make([]byte, 64<<10)
 	for {
-		n, grown, err := s.Read(buf, from)
+		n, errs, grown, err := s.Read(buf, from)
 		if n > 0 {
-			if err := fn(sandbox.Chunk{Offset: from, Data: buf[:n]}); err != nil {
+			if err := fn(sandbox.Chunk{Offset: from, Err: errs, Data: buf[:n]}); err != nil {
 				return err
 			}
 			from += int64(n)
@@ -194,7 +179,7 @@ func (r *Runner) collect(b *box, sink func(sandbox.File, io.Reader) error) (sand
 	pr, pw := io.Pipe()
 	defer pr.Close()
 	go func() {
-		w := agent.Walker{Outputs: b.spec.Outputs, Limits: b.spec.Limits, Root: func(t string) string { return roots[t] }}
+		w := agent.Walker{Outputs: b.spec.Outputs, Binds: agent.ConfigOf(b.spec).Binds, Limits: b.spec.Limits, Root: func(t string) string { return roots[t] }}
 		emit := agent.FrameEmitter{W: pw}
 		err := w.Walk(targets, emit)
 		if err == nil {

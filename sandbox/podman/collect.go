@@ -176,6 +176,7 @@ func (r *Runner) atEnd(ctx context.Context, ref sandbox.Ref, l *agent.Link) (ove
 
 // collectLive takes the outputs from the agent that ran the command, and lets it exit.
 func (r *Runner) collectLive(ctx context.Context, s sandbox.Spec, l *agent.Link, sink func(sandbox.File, io.Reader) error) (c sandbox.Collected, err error) {
+	l.EndInside()
 	if len(s.Outputs) > 0 {
 		c, err = l.Outputs(ctx, s.Outputs, s.Limits, sink)
 	}
@@ -220,8 +221,8 @@ func (r *Runner) collectDead(ctx context.Context, s sandbox.Spec, sink func(sand
 // withCollector runs fn against an agent of our own in a fresh container with the same
 // image and the same scratch, read-only, and removes it.
 func (r *Runner) withCollector(ctx context.Context, s sandbox.Spec, fn func(*agent.Link) error) error {
-	ref := collectorRef(s.Ref)
-	defer r.collectors.lock(ref)()                      // Logs and Collect of one container take turns
+	ref := forCollector.of(s.Ref)
+	defer r.helpers.lock(ref)()                         // Logs and Collect of one container take turns
 	if err := r.removeContainer(ctx, ref); err != nil { // of a Collect that was cut short
 		return err
 	}
@@ -242,14 +243,14 @@ func (r *Runner) startCollector(ctx context.Context, s sandbox.Spec) (*agent.Lin
 	if err != nil {
 		return nil, err
 	}
-	ref, c := collectorRef(s.Ref), agentConfig(s, &imageInfo{})
+	ref, c := forCollector.of(s.Ref), agentConfig(s, &imageInfo{})
 	c.Collect, c.Argv, c.Env = true, nil, nil
 	c.Log = string(s.Ref)
 	c.Ref = string(ref)
 	if _, err := r.keep(ref).write(kept{Spec: s}, h, r.agentFile(), c); err != nil {
 		return nil, err
 	}
-	if err := r.create(ctx, r.createBody(h, s, true)); err != nil {
+	if err := r.create(ctx, r.createBody(h, s, forCollector)); err != nil {
 		return nil, err
 	}
 	if err := r.Start(ctx, ref); err != nil {

@@ -51,6 +51,8 @@ type body struct {
 	Volumes []volume  `json:"volumes"`
 	Limits  resources `json:"resource_limits"`
 	Rlimits []rlimit  `json:"r_limits"`
+
+	Sysctl map[string]string `json:"sysctl,omitempty"` // of the container's own network namespace; see insideSysctl
 }
 
 type namespace struct {
@@ -103,7 +105,7 @@ type rlimit struct {
 const (
 	labelOurs      = "tresor"          // every container and volume: the instance
 	labelUser      = "tresor.label."   // before each label of the Spec
-	labelCollector = "tresor.collects" // on a collector: the ref it works for
+	labelCollector = "tresor.collects" // on a collector or maker: the ref it works for
 	tmpSize        = 1 << 30           // bytes of /tmp, within the memory limit
 	shmSize        = 256 << 20         // bytes of /dev/shm, within the memory limit
 	hardTimeout    = 2 * time.Minute   // how long after its wall time the engine kills a container
@@ -131,26 +133,44 @@ func (r *Runner) hardened(h *host, name string) body {
 	}
 }
 
-// createBody translates a checked Spec. collector makes the one that looks through scratch after a death.
-func (r *Runner) createBody(h *host, s sandbox.Spec, collector bool) body {
-	name, run := string(s.Ref), r.keep(s.Ref).run()
-	if collector {
-		name, run = collectorName(s.Ref), r.keep(collectorRef(s.Ref)).run()
-	}
-	b := r.hardened(h, name)
+// role is what a container is for.
+type role string
+
+const (
+	forTask      role = ""           // the command of a Spec
+	forCollector role = "-collector" // looks through the scratch volumes of a container that died
+	forMaker     role = "-maker"     // makes the places of inputs inside scratch volumes
+)
+
+// of answers the name of the container that does this for ref.
+func (o role) of(ref sandbox.Ref) sandbox.Ref { return ref + sandbox.Ref(o) }
+
+// insideSysctl lets the agent, which has no capability, listen where http:// looks. The
+// namespace has only its own loopback, so the port is nobody else's.
+var insideSysctl = map[string]string{"net.ipv4.ip_unprivileged_port_start": "80"}
+
+// createBody translates a checked Spec.
+func (r *Runner) createBody(h *host, s sandbox.Spec, what role) body {
+	ref := what.of(s.Ref)
+	run := r.keep(ref).run()
+	b := r.hardened(h, string(ref))
 	b.Image = s.Image
-	b.Labels = r.labels(s, collector)
+	b.Labels = r.labels(s, what)
 	b.Timeout = uint(math.Ceil((s.Limits.Wall + hardTimeout).Seconds()))
-	b.Mounts = append(mounts(s, collector), mount{agent.Dir, "bind", run, readOnly})
-	b.Volumes = r.mountScratch(s, collector)
+	b.Mounts = append(mounts(s, what), mount{agent.Dir, "bind", run, readOnly})
+	if what == forTask && s.Inside {
+		b.Mounts = append(b.Mounts, mount{"/etc/hosts", "bind", run + "/" + hostsName, readOnly})
+		b.Sysctl = insideSysctl
+	}
+	b.Volumes = r.mountScratch(s, what)
 	b.Limits = limits(s.Limits, h)
 	b.Rlimits = rlimits(s.Limits, h)
 	return b
 }
 
-func (r *Runner) labels(s sandbox.Spec, collector bool) map[string]string {
+func (r *Runner) labels(s sandbox.Spec, what role) map[string]string {
 	l := map[string]string{labelOurs: r.instance}
-	if collector {
+	if what != forTask {
 		l[labelCollector] = string(s.Ref)
 		return l
 	}
@@ -162,12 +182,15 @@ func (r *Runner) labels(s sandbox.Spec, collector bool) map[string]string {
 
 var readOnly = []string{"bind", "ro", "nosuid", "nodev", "rprivate"}
 
-func mounts(s sandbox.Spec, collector bool) []mount {
+func mounts(s sandbox.Spec, what role) []mount {
 	tmp := []string{"rw", "nosuid", "nodev", "noexec", fmt.Sprintf("size=%d", min(tmpSize, s.Limits.Memory)), "mode=1777", "notmpcopyup"}
 	// Newer engines make /dev/shm read-only with the root, and then semaphores of Python and R fail.
 	shm := []string{"rw", "nosuid", "nodev", "noexec", fmt.Sprintf("size=%d", min(shmSize, s.Limits.Memory)), "mode=1777", "notmpcopyup"}
-	out := []mount{{"/tmp", "tmpfs", "tmpfs", tmp}, {"/dev/shm", "tmpfs", "tmpfs", shm}}
-	if collector {
+	out := []mount{{"/dev/shm", "tmpfs", "tmpfs", shm}}
+	if !slices.ContainsFunc(s.Scratch, func(v sandbox.Scratch) bool { return v.Target == "/tmp" }) {
+		out = append(out, mount{"/tmp", "tmpfs", "tmpfs", tmp})
+	}
+	if what != forTask {
 		return out
 	}
 	for _, b := range s.Binds {
@@ -176,9 +199,9 @@ func mounts(s sandbox.Spec, collector bool) []mount {
 	return out
 }
 
-func (r *Runner) mountScratch(s sandbox.Spec, collector bool) (out []volume) {
+func (r *Runner) mountScratch(s sandbox.Spec, what role) (out []volume) {
 	options := []string{"rw", "nosuid", "nodev", "nocopy", "rprivate"}
-	if collector {
+	if what == forCollector {
 		options = []string{"ro", "nosuid", "nodev", "noexec", "nocopy", "rprivate"}
 	}
 	for _, v := range s.Scratch {
@@ -210,6 +233,3 @@ func rlimits(l sandbox.Limits, h *host) []rlimit {
 	procs := min(h.nproc, maxProcs)
 	return []rlimit{{"nofile", files, files}, {"nproc", procs, procs}, {"core", 0, 0}, {"fsize", file, file}}
 }
-
-func collectorName(ref sandbox.Ref) string     { return string(ref) + "-collector" }
-func collectorRef(ref sandbox.Ref) sandbox.Ref { return sandbox.Ref(collectorName(ref)) }

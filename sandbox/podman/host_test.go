@@ -111,7 +111,7 @@ func TestCreateBodyHasNoDoor(t *testing.T) {
 	r := &Runner{o: Options{RunDir: "/run/x"}, instance: "abc"}
 	s := sandbox.Spec{Ref: "tresor-1", Image: "sha256:x", Argv: []string{"--privileged"}, Env: []string{"A=b"}, Labels: map[string]string{"tresor": "forged", "tresor.collects": "y"},
 		Binds: []sandbox.Bind{{Source: "/a", Target: "/b"}}, Scratch: []sandbox.Scratch{{Name: "s", Target: "/work"}}, Limits: sandbox.Limits{}.WithDefaults()}
-	b := r.createBody(h, s, false)
+	b := r.createBody(h, s, forTask)
 	if b.Labels[labelOurs] != "abc" || b.Labels[labelCollector] != "" {
 		t.Errorf("labels %v", b.Labels)
 	}

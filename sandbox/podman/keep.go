@@ -16,11 +16,18 @@ import (
 // keep is the folder of one container: kept.json for us, run/ for the container to see.
 type keep struct{ dir string }
 
+// hosts is what a container with the task service sees as /etc/hosts; others see their image's.
+const (
+	hostsName = "hosts"
+	hosts     = "127.0.0.1 localhost work " + agent.InsideName + "\n::1 localhost\n"
+)
+
 // kept is what a new process must know to take a container over.
 type kept struct {
 	Spec      sandbox.Spec `json:"spec"`
 	Token     string       `json:"token"`
 	Unlimited bool         `json:"unlimited"`
+	Unplaced  string       `json:"unplaced,omitempty"` // an input inside a scratch volume could not be placed, and why
 }
 
 func (r *Runner) keep(ref sandbox.Ref) keep { return keep{filepath.Join(r.o.RunDir, string(ref))} }
@@ -46,6 +53,9 @@ func (k keep) read() (out kept, err error) {
 // write lays out the folder of a container. What is there already is kept, token included.
 func (k keep) write(want kept, h *host, binary string, c agent.Config) (kept, error) {
 	if old, err := k.read(); err == nil {
+		if want.Unplaced != "" {
+			old.Unplaced = want.Unplaced
+		}
 		want = old
 	} else if !absent(err) {
 		return want, err
@@ -53,7 +63,7 @@ func (k keep) write(want kept, h *host, binary string, c agent.Config) (kept, er
 	if want.Token == "" {
 		want.Token = rand.Text()
 	}
-	c.Token = want.Token
+	c.Token, c.Fail = want.Token, want.Unplaced
 	if err := k.show(h, binary, c); err != nil {
 		return want, sandbox.Host("write container state", err)
 	}
@@ -78,6 +88,11 @@ func (k keep) show(h *host, binary string, c agent.Config) error {
 	config := filepath.Join(k.run(), agent.ConfigName)
 	if err := writeJSON(config, c, 0o644); err != nil {
 		return err
+	}
+	if c.Inside {
+		if err := replaceFile(filepath.Join(k.run(), hostsName), []byte(hosts), 0o644); err != nil {
+			return err
+		}
 	}
 	if os.Getuid() != 0 {
 		return os.Chmod(k.run(), 0o755)

@@ -7,8 +7,10 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -90,8 +92,16 @@ func tearDown() {
 	rig.service.Stop(ctx)
 }
 
+// inside is who serves the task service to the containers of all tests.
+var inside atomic.Pointer[sandboxtest.Inside]
+
 func newRunner() (*podman.Runner, error) {
-	return podman.New(podman.Options{Socket: rig.socket, AgentBinary: rig.program, RunDir: rig.run, Account: account, AllowUnlimited: true, Now: time.Now})
+	return podman.New(podman.Options{Socket: rig.socket, AgentBinary: rig.program, RunDir: rig.run, Account: account, AllowUnlimited: true, Now: time.Now,
+		Inside: func(ctx context.Context, labels map[string]string, conn net.Conn) {
+			if fn := inside.Load(); fn != nil {
+				(*fn)(ctx, labels, conn)
+			}
+		}})
 }
 
 // reopen answers a new Runner, as after kill -9 of the program: the old one only loses its sockets.
@@ -124,6 +134,7 @@ func TestConformance(t *testing.T) {
 			Runner: rig.runner, Images: rig.runner, Image: rig.image, Real: true,
 			Kill:   func(ref sandbox.Ref) { kill(t, ref) },
 			Reopen: func() sandbox.Runner { return reopen(t) },
+			Inside: func(fn sandboxtest.Inside) { inside.Store(&fn) },
 		}
 	})
 }

@@ -19,9 +19,6 @@ func (r *Runner) Prepare(ctx context.Context, s sandbox.Spec) error {
 	if err := s.Validate(); err != nil {
 		return err
 	}
-	if s.Inside || len(s.Folders)+len(s.Copies) > 0 || s.Stdin+s.Stdout+s.Stderr != "" {
-		return sandbox.Invalid("this runner does not place files")
-	}
 	h, err := r.look(ctx)
 	if err != nil {
 		return err
@@ -38,11 +35,18 @@ func (r *Runner) Prepare(ctx context.Context, s sandbox.Spec) error {
 			return err
 		}
 	}
-	k, err := r.keep(s.Ref).write(kept{Spec: s, Unlimited: len(h.caps.Unlimited) > 0}, h, r.agentFile(), agentConfig(s, img))
+	want := kept{Spec: s, Unlimited: len(h.caps.Unlimited) > 0}
+	if want.Unplaced, err = r.makePoints(ctx, h, s); err != nil {
+		return err
+	}
+	k, err := r.keep(s.Ref).write(want, h, r.agentFile(), agentConfig(s, img))
 	if err != nil {
 		return err
 	}
-	return r.create(ctx, r.createBody(h, k.Spec, false))
+	if k.Unplaced != "" { // its agent says so, and the runtime must not try
+		_, k.Spec.Binds = nested(k.Spec)
+	}
+	return r.create(ctx, r.createBody(h, k.Spec, forTask))
 }
 
 // create makes a container; one of that name is taken for the same, because the name says which attempt it is.
@@ -63,13 +67,7 @@ func (r *Runner) create(ctx context.Context, b body) error {
 // agentConfig is what the agent is told. The environment is the image's own, because
 // programs rely on its PATH, under what the Spec says.
 func agentConfig(s sandbox.Spec, img *imageInfo) agent.Config {
-	c := agent.Config{
-		Ref: string(s.Ref), Argv: s.Argv, Workdir: s.Workdir, Outputs: s.Outputs,
-		LogSize: s.Limits.LogSize, Files: s.Limits.OutputFiles, Bytes: s.Limits.OutputBytes, Wall: s.Limits.Wall,
-	}
-	for _, v := range s.Scratch {
-		c.Scratch = append(c.Scratch, v.Target)
-	}
+	c := agent.ConfigOf(s)
 	home := "/tmp"
 	if len(c.Scratch) > 0 {
 		home = c.Scratch[0]
@@ -164,8 +162,12 @@ func (r *Runner) Start(ctx context.Context, ref sandbox.Ref) error {
 	case sandbox.Absent:
 		return fmt.Errorf("%w: %s", sandbox.ErrAbsent, ref)
 	case sandbox.Created:
-		err = r.api.do(ctx, request{method: http.MethodPost, path: "/containers/%s/start", args: []string{string(ref)}})
-		return hostError(fmt.Sprintf("start %s", ref), err)
+		return r.startContainer(ctx, ref)
 	}
 	return nil
+}
+
+func (r *Runner) startContainer(ctx context.Context, ref sandbox.Ref) error {
+	err := r.api.do(ctx, request{method: http.MethodPost, path: "/containers/%s/start", args: []string{string(ref)}})
+	return hostError(fmt.Sprintf("start %s", ref), err)
 }

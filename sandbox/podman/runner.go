@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
+	"net"
 	"os"
 	"path/filepath"
 	"sync"
@@ -26,6 +28,11 @@ type Options struct {
 	AllowUnlimited bool             // run where memory, processor or process limits cannot bind
 	Now            func() time.Time // required
 	Log            *slog.Logger     // nil discards
+
+	// Inside serves one connection that a program in a container with Spec.Inside made to
+	// http://tes.local, until it returns or ctx ends. labels are the Spec's. The bytes are
+	// hostile; the number of connections at once is bounded. Nil turns all away.
+	Inside func(ctx context.Context, labels map[string]string, conn net.Conn)
 }
 
 // Runner implements sandbox.Runner and sandbox.Images. It is safe for concurrent use.
@@ -34,8 +41,8 @@ type Runner struct {
 	api      *client
 	instance string // tells our containers from those of another appliance of the same account
 
-	starting   sync.Mutex // look and start are one step
-	collectors turns
+	starting sync.Mutex // look and start are one step
+	helpers  turns      // collectors and makers
 
 	mu      sync.Mutex
 	links   map[sandbox.Ref]*agent.Link
@@ -158,7 +165,7 @@ func (r *Runner) link(ctx context.Context, ref sandbox.Ref) (*agent.Link, error)
 	if err != nil {
 		return nil, err
 	}
-	l, err := agent.Listen(r.keep(ref).run(), string(ref), k.Token, h.admits)
+	l, err := agent.Listen(r.keep(ref).run(), string(ref), k.Token, h.admits, r.insideOf(k.Spec))
 	if err != nil {
 		return nil, sandbox.Host("listen for the agent", err)
 	}
@@ -166,10 +173,21 @@ func (r *Runner) link(ctx context.Context, ref sandbox.Ref) (*agent.Link, error)
 	return l, nil
 }
 
+// insideOf is who serves the task service to a container; nil is nobody.
+func (r *Runner) insideOf(s sandbox.Spec) func(context.Context, net.Conn) {
+	if !s.Inside || r.o.Inside == nil {
+		return nil
+	}
+	return func(ctx context.Context, conn net.Conn) { r.o.Inside(ctx, maps.Clone(s.Labels), conn) }
+}
+
 func (r *Runner) unlink(ref sandbox.Ref) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if l := r.links[ref]; l != nil {
+		if use := l.InsideUse(); use.Connections > 0 {
+			r.o.Log.Debug("the task service was used from inside", "container", string(ref), "connections", use.Connections, "in", use.In, "out", use.Out)
+		}
 		l.Close()
 		delete(r.links, ref)
 	}

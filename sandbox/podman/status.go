@@ -77,7 +77,7 @@ func (r *Runner) status(ctx context.Context, ref sandbox.Ref, st state) sandbox.
 		}
 	}
 	if known {
-		out.TimedOut, out.LogTruncated = word.TimedOut, word.Dropped > 0
+		out.TimedOut, out.LogTruncated, out.Unplaced = word.TimedOut, word.Dropped > 0, word.Unplaced
 	}
 	if out.Phase == sandbox.Exited {
 		settle(&out, st, k.Spec.Limits.Wall)

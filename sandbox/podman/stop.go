@@ -77,9 +77,11 @@ func (r *Runner) Remove(ctx context.Context, ref sandbox.Ref) error {
 	if !ref.Valid() {
 		return nil
 	}
-	if r.keep(collectorRef(ref)).exists() {
-		if err := r.removeContainer(ctx, collectorRef(ref)); err != nil {
-			return err
+	for _, helper := range []role{forCollector, forMaker} {
+		if r.keep(helper.of(ref)).exists() {
+			if err := r.removeContainer(ctx, helper.of(ref)); err != nil {
+				return err
+			}
 		}
 	}
 	return r.removeContainer(ctx, ref)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -24,7 +25,11 @@ type Rig struct {
 	Reopen func() sandbox.Runner // a second runner on the same state, as after a restart; the first is dropped
 	Kill   func(ref sandbox.Ref) // ends the container from outside, as kill -9 would
 	Real   bool                  // there are real containers
+	Inside func(fn Inside)       // says who serves the task service from now on
 }
+
+// Inside serves one connection of a container to the task service.
+type Inside func(ctx context.Context, labels map[string]string, conn net.Conn)
 
 // Suite runs every rule against the rig.
 func Suite(t *testing.T, rig func(t *testing.T) Rig) {
@@ -62,6 +67,34 @@ func Suite(t *testing.T, rig func(t *testing.T) Rig) {
 		{"list and labels", listLabels},
 		{"usage", usage},
 		{"images", images},
+		{"volumes: anywhere", severalVolumes},
+		{"volumes: /tmp", scratchTmp},
+		{"binds inside a volume", nestedBinds},
+		{"binds inside a volume: writable neighbours", nestedNeighbours},
+		{"binds inside a volume: hostile places", nestedHostile},
+		{"folders are made", folders},
+		{"folders: in the way", folderInTheWay},
+		{"copies are writable", copies},
+		{"copies: every task again", copiesAgain},
+		{"copies: refused", copiesRefused},
+		{"copies: over links of an earlier task", copiesOverLinks},
+		{"working directory", workdir},
+		{"streams: to and from files", streamFiles},
+		{"streams: one file for both", streamsTogether},
+		{"streams: file size", streamFileSize},
+		{"streams: input refused", stdinRefused},
+		{"streams: output over a link", stdoutOverLink},
+		{"log: two streams", twoStreams},
+		{"log: streams after a restart and a death", streamsOutlive},
+		{"outputs: anywhere", outputsAnywhere},
+		{"outputs: overlapping", outputsOverlap},
+		{"outputs: inputs are none", inputsAreNoOutputs},
+		{"outputs: ten thousand links", outputLinks},
+		{"stopped while inputs are placed", stoppedWhilePlaced},
+		{"task service", taskService},
+		{"task service: not offered", taskServiceAbsent},
+		{"task service: flood", taskServiceFlood},
+		{"task service: held connections", taskServiceHeld},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(t, newBox(t, rig(t))) })
 	}
@@ -91,11 +124,66 @@ func newBox(t *testing.T, rig Rig) *box {
 	t.Cleanup(func() {
 		cctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
-		if err := errors.Join(b.Runner.Remove(cctx, ref), b.Runner.RemoveScratch(cctx, name)); err != nil {
+		err := errors.Join(b.Runner.Remove(cctx, ref), b.Runner.RemoveScratch(cctx, name))
+		for _, v := range b.spec.Scratch {
+			err = errors.Join(err, b.Runner.RemoveScratch(cctx, v.Name))
+		}
+		if err != nil {
 			t.Error("cleanup:", err)
 		}
 	})
 	return b
+}
+
+// volume adds a scratch volume.
+func (b *box) volume(target string) *box {
+	name := fmt.Sprintf("suite-v-%d", serial.Add(1))
+	b.spec.Scratch = append(b.spec.Scratch, sandbox.Scratch{Name: name, Target: target})
+	return b
+}
+
+// next is a later task with the same volumes and nothing else of the first.
+func (b *box) next(args ...string) *box {
+	n := *b
+	n.spec = sandbox.Spec{Ref: sandbox.Ref(fmt.Sprintf("%s-n%d", b.spec.Ref, serial.Add(1))), Image: b.spec.Image, Labels: b.spec.Labels,
+		Scratch: b.spec.Scratch, Limits: b.spec.Limits}
+	b.t.Cleanup(func() {
+		cctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		if err := n.Runner.Remove(cctx, n.spec.Ref); err != nil {
+			b.t.Error("cleanup:", err)
+		}
+	})
+	return n.argv(args...)
+}
+
+// runs starts the command, reads its log and wants this exit code.
+func (b *box) runs(code int) string {
+	b.t.Helper()
+	out := b.start().log()
+	if s := b.phase(sandbox.Ended); s.ExitCode != code {
+		b.t.Fatalf("exit code %d, want %d: %.400s", s.ExitCode, code, out)
+	}
+	return out
+}
+
+// misplaced starts a command that must not run, because its files cannot be put in place.
+func (b *box) misplaced(says ...string) {
+	b.t.Helper()
+	out := b.runs(sandbox.ExitUnplaced)
+	if !b.status().Unplaced {
+		b.t.Error("not marked as unplaced")
+	}
+	for _, part := range says {
+		b.contains(out, part)
+	}
+	if strings.Contains(out, "ran anyway") {
+		b.t.Error("the command ran")
+	}
+	_, c := b.collect()
+	if !c.Status.Unplaced || c.Status.ExitCode != sandbox.ExitUnplaced {
+		b.t.Errorf("after the end: %+v", c.Status)
+	}
 }
 
 func (b *box) must(err error) {

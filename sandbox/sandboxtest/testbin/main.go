@@ -22,5 +22,5 @@ func main() {
 			os.Exit(podman.ShimMain(os.Args[2:]))
 		}
 	}
-	os.Exit(workload.Run(context.Background(), workload.World{Out: os.Stdout, Env: os.Environ()}, os.Args[1:]))
+	os.Exit(workload.Run(context.Background(), workload.World{Out: os.Stdout, Err: os.Stderr, In: os.Stdin, Env: os.Environ()}, os.Args[1:]))
 }

@@ -8,6 +8,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -19,14 +20,23 @@ import (
 // World is what differs between a container and the fake.
 type World struct {
 	Out  io.Writer
+	Err  io.Writer           // nil: Out
+	In   io.Reader           // nil: empty
 	Path func(string) string // nil: paths are themselves
 	Env  []string
+	Dial func(context.Context) (net.Conn, error) // to the task service; nil: as TRESOR_TES says
 }
 
 // Run does what args say and answers the exit code. Several steps are joined by "then".
 func Run(ctx context.Context, w World, args []string) int {
 	if w.Path == nil {
 		w.Path = func(p string) string { return p }
+	}
+	if w.Err == nil {
+		w.Err = w.Out
+	}
+	if w.In == nil {
+		w.In = strings.NewReader("")
 	}
 	for len(args) > 0 {
 		step := args
@@ -75,6 +85,28 @@ func (w World) step(ctx context.Context, a []string) (int, error) {
 	case "say":
 		_, err := fmt.Fprintln(w.Out, strings.Join(a[1:], " "))
 		return 0, err
+	case "err":
+		_, err := fmt.Fprintln(w.Err, strings.Join(a[1:], " "))
+		return 0, err
+	case "stdin":
+		_, err := io.Copy(w.Out, w.In)
+		return 0, err
+	case "append":
+		return 0, w.extend(arg(1), arg(2))
+	case "pwd":
+		return 0, w.pwd(ctx, arg(1))
+	case "link":
+		return 0, w.link(arg(1), arg(2))
+	case "fifo":
+		return 0, w.fifo(arg(1))
+	case "links":
+		return 0, w.links(arg(2), int(n))
+	case "get":
+		return 0, w.get(ctx, arg(1))
+	case "dial":
+		return 0, w.dialMany(ctx, int(n))
+	case "linger":
+		return 0, w.linger(ctx)
 	case "env":
 		_, err := fmt.Fprintln(w.Out, strings.Join(w.Env, "\n"))
 		return 0, err
