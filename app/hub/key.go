@@ -7,11 +7,11 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
 	"tresor/app/fault"
+	"tresor/app/keyfile"
 	"tresor/fed/wire"
 )
 
@@ -35,7 +35,7 @@ type keyFile struct {
 func openKeys(path string) (*keyFile, error) {
 	const op = "hub.openKeys"
 	k := &keyFile{path: path}
-	info, err := os.Stat(path)
+	b, err := keyfile.Read(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		_, key, err := ed25519.GenerateKey(rand.Reader)
 		if err != nil {
@@ -43,13 +43,6 @@ func openKeys(path string) (*keyFile, error) {
 		}
 		return k, k.put(keyPair{Key: key})
 	}
-	if err != nil {
-		return nil, fault.Wrap(op, err)
-	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return nil, fault.New(op, fault.Conflict, "Other accounts can read the key file %s. Run chmod 600 on it and start again.", path)
-	}
-	b, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fault.Wrap(op, err)
 	}
@@ -80,7 +73,11 @@ func (k *keyFile) put(p keyPair) error {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if err := writeFile(k.path, b); err != nil {
+	write := keyfile.Replace
+	if k.pair.Key == nil {
+		write = keyfile.Make
+	}
+	if err := write(k.path, b); err != nil {
 		return fault.Kinded("hub.key", fault.Unavailable, err, "The key file %s could not be written. Check the rights of its folder and the free space.", k.path)
 	}
 	k.pair = p
@@ -108,27 +105,6 @@ func (k *keyFile) finish() error {
 		return nil
 	}
 	return k.put(keyPair{Key: p.Next})
-}
-
-// writeFile writes aside, syncs and renames into place.
-func writeFile(path string, b []byte) error {
-	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(dir, ".hub-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(b)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	return syncFolder(dir)
 }
 
 func syncFolder(dir string) error {

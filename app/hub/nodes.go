@@ -170,6 +170,7 @@ type facts struct {
 }
 
 func (s *Service) nodes(ctx context.Context) ([]Node, error) {
+	status := s.fed().Nodes() // before the records: a node is stored before it is believed
 	var records map[string]*record
 	err := s.DB.View(ctx, func(tx *store.Tx) (err error) {
 		records, err = nodeRecords(tx)
@@ -180,12 +181,10 @@ func (s *Service) nodes(ctx context.Context) ([]Node, error) {
 	}
 	hubKey := wire.KeyOf(s.keys.get().Key)
 	all := []Node{}
-	for _, st := range s.fed().Nodes() {
-		r := records[string(st.Peer.ID)]
-		if r == nil {
-			continue // enrolled this moment
+	for _, st := range status {
+		if r := records[string(st.Peer.ID)]; r != nil {
+			all = append(all, nodeView(st, r, hubKey))
 		}
-		all = append(all, nodeView(st, r, hubKey))
 	}
 	return all, nil
 }

@@ -79,7 +79,7 @@ func known(s model.State) bool {
 }
 
 func (r *report) take(l model.TaskLog) {
-	r.Start, r.End = stamp(l.StartTime), stamp(l.EndTime)
+	r.Start, r.End, r.Release = stamp(l.StartTime), stamp(l.EndTime), releaseOf(l.Metadata["release"])
 	for _, c := range l.Logs[:min(len(l.Logs), maxCommands)] {
 		r.Commands = append(r.Commands, command{Start: stamp(c.StartTime), End: stamp(c.EndTime), Exit: c.ExitCode})
 	}
@@ -88,7 +88,7 @@ func (r *report) take(l model.TaskLog) {
 			continue
 		}
 		r.Outputs = append(r.Outputs, output{Path: o.Path, Size: o.SizeBytes})
-		if id := releaseOf(o.URL); id != "" && r.Release == "" {
+		if id := releaseOf(o.URL); r.Release == "" {
 			r.Release = id
 		}
 	}
