@@ -49,7 +49,7 @@ func source(address, at string, directory bool) (string, error) {
 	case !ok || scheme == "file":
 		return projectFile(address, at, directory)
 	case scheme == "tresor":
-		return dataset(address, rest, at)
+		return dataset(rest, at)
 	case scheme == "https" || scheme == "http" || scheme == "s3" || scheme == "drs":
 		host := rest[:len(rest)-len(strings.TrimLeftFunc(rest, func(c rune) bool { return c != '/' && c != '?' && c != '#' }))]
 		if host == "" || strings.Contains(host, "@") {
@@ -86,12 +86,12 @@ func badTree(rest string, directory bool) string {
 	return ""
 }
 
-func dataset(address, rest, at string) (string, error) {
+func dataset(rest, at string) (string, error) {
 	name, ok := strings.CutPrefix(rest, "dataset/")
 	if !ok || name == "" || model.BadPath("/"+name, true) != "" {
 		return "", invalid(at, "An address of a dataset is tresor://dataset/NAME, tresor://dataset/NAME@VERSION, or one of these and /FILE.")
 	}
-	return address, nil
+	return "tresor://" + rest, nil
 }
 
 func outputs(out []model.Output) ([]protocol.Output, error) {
