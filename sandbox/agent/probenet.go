@@ -21,7 +21,17 @@ func probeNetwork() map[string]any {
 	return map[string]any{
 		"families": probeFamilies(), "raw_socket": tryRaw(), "interfaces": probeInterfaces(), "routes": routes(),
 		"connect_outside": tryConnect("192.0.2.1:443"), "connect_metadata": tryConnect("169.254.169.254:80"), "resolve": tryResolve(),
+		"lowest_port": lowestPort(), "task_service": tryConnect(insideAddr),
 	}
+}
+
+// lowestPort is from where on a program without rights may listen in this network namespace.
+func lowestPort() string {
+	b, err := os.ReadFile("/proc/sys/net/ipv4/ip_unprivileged_port_start")
+	if err != nil {
+		return outcome(err)
+	}
+	return strings.TrimSpace(string(b))
 }
 
 // probeFamilies answers, for each family, whether any kind of socket can be made.

@@ -159,7 +159,7 @@ func (r *Runner) createBody(h *host, s sandbox.Spec, what role) body {
 	b.Timeout = uint(math.Ceil((s.Limits.Wall + hardTimeout).Seconds()))
 	b.Mounts = append(mounts(s, what), mount{agent.Dir, "bind", run, readOnly})
 	if what == forTask && s.Inside {
-		b.Mounts = append(b.Mounts, mount{"/etc/hosts", "bind", run + "/" + hostsName, readOnly})
+		b.Mounts = append(b.Mounts, mount{"/etc/hosts", "bind", r.hostsFile(), readOnly})
 		b.Sysctl = insideSysctl
 	}
 	b.Volumes = r.mountScratch(s, what)

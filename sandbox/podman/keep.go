@@ -16,12 +16,6 @@ import (
 // keep is the folder of one container: kept.json for us, run/ for the container to see.
 type keep struct{ dir string }
 
-// hosts is what a container with the task service sees as /etc/hosts; others see their image's.
-const (
-	hostsName = "hosts"
-	hosts     = "127.0.0.1 localhost work " + agent.InsideName + "\n::1 localhost\n"
-)
-
 // kept is what a new process must know to take a container over.
 type kept struct {
 	Spec      sandbox.Spec `json:"spec"`
@@ -88,11 +82,6 @@ func (k keep) show(h *host, binary string, c agent.Config) error {
 	config := filepath.Join(k.run(), agent.ConfigName)
 	if err := writeJSON(config, c, 0o644); err != nil {
 		return err
-	}
-	if c.Inside {
-		if err := replaceFile(filepath.Join(k.run(), hostsName), []byte(hosts), 0o644); err != nil {
-			return err
-		}
 	}
 	if os.Getuid() != 0 {
 		return os.Chmod(k.run(), 0o755)

@@ -22,6 +22,7 @@ func Probe(ctx context.Context, r *Runner, image string) ([]byte, error) {
 		Ref: sandbox.Ref("tresor-" + name), Image: image, Argv: []string{agent.Dir + "/" + agent.BinaryName, "probe"},
 		Binds:   []sandbox.Bind{{Source: r.seccompFile(), Target: "/data/probe"}},
 		Scratch: []sandbox.Scratch{{Name: name, Target: "/work"}}, Limits: sandbox.Limits{Wall: time.Minute},
+		Inside: true, // the widest sandbox that a job gets
 	}
 	out, err := r.probe(ctx, s)
 	cctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)

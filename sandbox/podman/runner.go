@@ -86,9 +86,16 @@ func (r *Runner) layOut() error {
 	if err := replaceFile(r.seccompFile(), sandbox.Seccomp(), 0o644); err != nil {
 		return err
 	}
+	if err := replaceFile(r.hostsFile(), []byte(hosts), 0o644); err != nil {
+		return err
+	}
 	return r.copyAgent()
 }
 
+// hosts is what a container with the task service sees as /etc/hosts; others see their image's.
+const hosts = "127.0.0.1 localhost work " + agent.InsideName + "\n::1 localhost\n"
+
+func (r *Runner) hostsFile() string   { return filepath.Join(r.o.RunDir, "hosts") }
 func (r *Runner) seccompFile() string { return filepath.Join(r.o.RunDir, "seccomp.json") }
 func (r *Runner) agentFile() string   { return filepath.Join(r.o.RunDir, "agent") }
 
