@@ -172,11 +172,14 @@ func (x *executor) start(hub trust.Peer, e *wire.Envelope, do Execute) *run {
 }
 
 // finish executes and records the end; nil when it could not be recorded, as a
-// receipt that is not durable is none. It records with a context of its own, so
+// receipt that is not durable is none, and when the node ended before the order. It records with a context of its own, so
 // that a node that stops still keeps what its tasks did.
 func (x *executor) finish(hub trust.Peer, e *wire.Envelope, do Execute) *Entry {
 	end := entry(hub, e, x.o.Now())
 	result, err := x.call(Order{Hub: hub, ID: e.ID, Seq: e.Seq, Kind: e.Kind, Body: e.Body, Expires: end.Expires}, do)
+	if err != nil && x.ctx.Err() != nil {
+		return nil // cut short by the end of the node: not known to have ended
+	}
 	end.Done, end.Result = x.o.Now(), result
 	if err != nil {
 		r := refusalOf(err)

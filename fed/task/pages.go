@@ -22,6 +22,7 @@ func PluginPath(plugin string) string { return "/ga4gh/" + plugin }
 // Ping is the answer of PathPing.
 type Ping struct {
 	Name    string    `json:"name"`
+	Version string    `json:"version,omitempty"` // of the program
 	Time    time.Time `json:"time"`
 	Plugins []string  `json:"plugins"` // that answer on this link
 	Paused  bool      `json:"paused,omitempty"`

@@ -1,0 +1,107 @@
+package link
+
+import (
+	"encoding/json"
+	"net/http"
+	"slices"
+
+	"tresor/app/access"
+	"tresor/app/dataset"
+	"tresor/app/gateway"
+	"tresor/app/store"
+	"tresor/fed/task"
+	"tresor/fed/wire"
+)
+
+// showCatalogue answers what this appliance publishes to one hub, and writes down
+// that it did.
+func (s *Service) showCatalogue(w http.ResponseWriter, r *http.Request, h *hub) {
+	c := task.Catalogue{Node: s.Name, Projects: []task.Project{}, Datasets: []task.Dataset{}}
+	p, err := s.fresh(r, h)
+	if err == nil && p.Publishes {
+		err = s.DB.View(r.Context(), func(tx *store.Tx) error { return s.collect(tx, p, &c) })
+	}
+	if err != nil {
+		s.Logger.Error("the catalogue could not be made", "hub", h.name, "error", err)
+		reply(w, http.StatusInternalServerError, wire.Refuse(wire.CodeInternal, "the node could not make its catalogue: its operator finds why in its log"))
+		return
+	}
+	body, err := json.Marshal(c)
+	if err != nil || len(body) > task.MaxCatalogue {
+		reply(w, http.StatusInternalServerError, wire.Refuse(wire.CodeSize, "the catalogue is over %d bytes", task.MaxCatalogue))
+		return
+	}
+	if err := s.Gateway.Published(r.Context(), p.ID, body, s.IDs()); err != nil {
+		s.Logger.Error("a catalogue is not shown, because it cannot be written down", "hub", h.name, "error", err)
+		reply(w, http.StatusInternalServerError, wire.Refuse(wire.CodeInternal, "the node could not write down what it shows: its operator finds why in its log"))
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(body)
+}
+
+// fresh is the hub's principal as it stands now.
+func (s *Service) fresh(r *http.Request, h *hub) (gateway.Principal, error) {
+	id := h.principal.Load().ID
+	list, err := s.Gateway.Principals(r.Context(), access.System)
+	for _, p := range list {
+		if p.ID == id {
+			return p, nil
+		}
+	}
+	return gateway.Principal{ID: id}, err
+}
+
+// collect gathers the projects of a hub and the datasets that it may name there.
+func (s *Service) collect(tx *store.Tx, p gateway.Principal, c *task.Catalogue) error {
+	at := map[string]int{} // dataset id → place in c.Datasets
+	for _, use := range p.Projects {
+		c.Projects = append(c.Projects, task.Project{Slug: use.Slug, Name: use.Name})
+		granted, err := s.Grants(tx, use.Project)
+		if err != nil {
+			return err
+		}
+		for _, id := range granted {
+			if !slices.Contains(use.Datasets, "*") && !slices.Contains(use.Datasets, id) {
+				continue
+			}
+			if i, ok := at[id]; ok {
+				c.Datasets[i].Projects = append(c.Datasets[i].Projects, use.Slug)
+				continue
+			}
+			d, err := s.Datasets(tx, id)
+			if err != nil {
+				return err
+			}
+			at[id] = len(c.Datasets)
+			c.Datasets = append(c.Datasets, published(d, use.Slug))
+		}
+	}
+	return nil
+}
+
+// published takes names and descriptions, and nothing that derives from a value:
+// no counts, no ranges, no samples.
+func published(d dataset.Dataset, project string) task.Dataset {
+	out := task.Dataset{Slug: d.Slug, Name: d.Name, Description: d.Description, Version: d.Latest, Projects: []string{project}, Tables: []task.Table{}}
+	if len(d.Versions) == 0 {
+		return out
+	}
+	for _, t := range d.Versions[0].Tables {
+		table := task.Table{Name: t.Name, Description: first(t.Description, t.Label), Columns: []task.Column{}}
+		for _, col := range t.Columns {
+			table.Columns = append(table.Columns, task.Column{Name: col.Name, Type: string(col.Type), Description: first(col.Description, col.Label)})
+		}
+		out.Tables = append(out.Tables, table)
+	}
+	return out
+}
+
+func first(texts ...string) string {
+	for _, t := range texts {
+		if t != "" {
+			return t
+		}
+	}
+	return ""
+}

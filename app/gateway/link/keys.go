@@ -1,0 +1,147 @@
+package link
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"io"
+	"io/fs"
+	"sync"
+	"time"
+
+	"tresor/app/fault"
+	"tresor/app/keyfile"
+	"tresor/fed/node"
+	"tresor/fed/wire"
+)
+
+// keyring is the node's key, with the next one while a rotation is under way.
+type keyring struct {
+	path string
+
+	mu   sync.Mutex
+	ring ring
+	next *wire.Succession // made from ring; nil when no rotation is under way
+}
+
+// ring is the file. Seeds are those of Ed25519.
+type ring struct {
+	Version int          `json:"version"`
+	Seed    []byte       `json:"seed"`
+	Next    []byte       `json:"next,omitempty"`
+	Until   int64        `json:"until,omitempty"` // of the overlap, Unix milliseconds
+	Past    []wire.KeyID `json:"past,omitempty"`
+}
+
+// openKeys reads the file, making it with a new key at first use.
+func openKeys(path string) (*keyring, error) {
+	k := &keyring{path: path}
+	data, err := keyfile.Read(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		k.ring = ring{Version: 1, Seed: newSeed()}
+		return k, keyfile.Make(path, k.ring.encode())
+	}
+	if err != nil {
+		return nil, err
+	}
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	err = dec.Decode(&k.ring)
+	if err == nil {
+		if _, err = dec.Token(); err == io.EOF {
+			err = nil
+		}
+	}
+	if err != nil || !k.ring.whole() {
+		return nil, fault.WithNext(fault.Kinded("link.openKeys", fault.Conflict, err, "The node's key file %s is damaged.", path),
+			"Put back the copy from your key backup. Without it every hub has to enrol this appliance again.")
+	}
+	k.announce()
+	return k, nil
+}
+
+func newSeed() []byte {
+	seed := make([]byte, ed25519.SeedSize)
+	rand.Read(seed)
+	return seed
+}
+
+func (r ring) encode() []byte {
+	b, _ := json.Marshal(r) // strings, numbers and bytes: cannot fail
+	return append(b, '\n')
+}
+
+func (r ring) whole() bool {
+	return r.Version == 1 && len(r.Seed) == ed25519.SeedSize && (len(r.Next) == 0 || len(r.Next) == ed25519.SeedSize && r.Until > 0)
+}
+
+func (r ring) key() ed25519.PrivateKey { return ed25519.NewKeyFromSeed(r.Seed) }
+
+// announce makes the statement for the hubs. The caller holds mu, or is alone.
+func (k *keyring) announce() {
+	k.next = nil
+	if len(k.ring.Next) > 0 {
+		k.next = wire.NewSuccession(k.ring.key(), ed25519.NewKeyFromSeed(k.ring.Next), time.UnixMilli(k.ring.Until))
+	}
+}
+
+// identity is what the links use now; node.Options.Identity.
+func (k *keyring) identity() node.Identity {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return node.Identity{Key: k.ring.key(), Next: k.next, Past: k.ring.Past}
+}
+
+// public is the node's key.
+func (k *keyring) public() wire.Key { return wire.KeyOf(k.identity().Key) }
+
+// pending is the key that will follow, and until when both are good; ok is false
+// when no rotation is under way.
+func (k *keyring) pending() (id wire.KeyID, until time.Time, ok bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.next == nil {
+		return "", time.Time{}, false
+	}
+	return k.next.New.ID(), time.UnixMilli(k.ring.Until), true
+}
+
+// begin makes the next key.
+func (k *keyring) begin(until time.Time) (wire.KeyID, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.next != nil {
+		return "", fault.WithNext(fault.New("link.Rotate", fault.Conflict, "A rotation is under way until %s.", time.UnixMilli(k.ring.Until).UTC().Format("2006-01-02")),
+			"Wait until every hub has the new key; the Federation page shows which.")
+	}
+	r := k.ring
+	r.Next, r.Until = newSeed(), until.UnixMilli()
+	return k.put(r)
+}
+
+// complete makes the next key the node's key.
+func (k *keyring) complete() (wire.KeyID, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.next == nil {
+		return "", fault.New("link.complete", fault.Conflict, "No rotation is under way.")
+	}
+	past := append(append([]wire.KeyID{}, k.ring.Past...), wire.KeyOf(k.ring.key()).ID())
+	_, err := k.put(ring{Version: 1, Seed: k.ring.Next, Past: past})
+	return wire.KeyOf(k.ring.key()).ID(), err
+}
+
+// put keeps the ring in the file first. The caller holds mu.
+func (k *keyring) put(r ring) (wire.KeyID, error) {
+	if err := keyfile.Replace(k.path, r.encode()); err != nil {
+		return "", err
+	}
+	k.ring = r
+	k.announce()
+	if k.next == nil {
+		return "", nil
+	}
+	return k.next.New.ID(), nil
+}
