@@ -115,6 +115,7 @@ var matrix = map[Action]rule{
 	TokenRead:   {signed: true, bars: []bar{ownToken}, says: "Sign in first."},
 	TokenRevoke: {signed: true, bars: []bar{ownToken}, says: "Sign in first."},
 	TreeRead:    {member: everyMember, bars: []bar{noData}, says: "Only members of the project see the files that it keeps inside."},
+	TreeErase:   {member: leadOnly, bars: []bar{noData}, says: "Only the lead of the project erases files that it keeps inside."},
 
 	HubRead:   {signed: true, says: "Sign in first."},
 	HubManage: {site: []Role{Operator}, fresh: true, says: "Only an operator manages the nodes and projects of a hub."},
