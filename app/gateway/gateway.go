@@ -8,20 +8,22 @@
 // name of a local member, every byte that leaves comes from release.Open, and what
 // a caller may not see is answered like what does not exist. A request is accepted
 // in one transaction with its job, its ledger line and its audit event, so a crash
-// leaves all or none, and the same request again is the same task.
+// leaves all or none, and the same request again is the same task. Counts of
+// reading are kept in memory for up to a minute; a crash loses those.
 package gateway
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
+	"sync"
 	"time"
 
 	"tresor/app/access"
 	"tresor/app/airlock"
 	"tresor/app/audit"
-	"tresor/app/dataset"
-	"tresor/app/image"
 	"tresor/app/job"
 	"tresor/app/live"
 	"tresor/app/output"
@@ -32,27 +34,52 @@ import (
 	"tresor/plugins/protocol"
 )
 
+// Jobs is what the gateway needs of jobs; *job.Service.
+type Jobs interface {
+	Submit(ctx context.Context, actor access.Actor, sub job.Submission) (job.Job, error)
+	Cancel(ctx context.Context, actor access.Actor, id, reason string) (job.Job, error)
+	Find(tx *store.Tx, id string) (job.Job, error)
+	Lookup(tx *store.Tx, id string) (job.Job, error)
+	OutputsOf(tx *store.Tx, id string) ([]job.Found, error)
+	TaskOutput(ctx context.Context, id string, task int, stderr bool, max int64) (string, error)
+}
+
+// Airlock is what the gateway needs of the airlock; *airlock.Service.
+type Airlock interface {
+	Draft(ctx context.Context, actor access.Actor, job string, t airlock.Text) (airlock.Request, error)
+	Submit(ctx context.Context, actor access.Actor, id string) (airlock.Request, error)
+	Get(ctx context.Context, actor access.Actor, id string) (airlock.Request, error)
+}
+
+// Releases is what the gateway needs of releases; *release.Service.
+type Releases interface {
+	Make(ctx context.Context, actor access.Actor, request string) (release.Release, error)
+	OfJob(tx *store.Tx, job string) (release.Release, error)
+	Get(ctx context.Context, actor access.Actor, id string) (release.Release, error)
+	Open(ctx context.Context, actor access.Actor, id string) (io.ReadSeekCloser, release.Release, error)
+}
+
 // Deps are what a Service works with. The last group may be left out.
 type Deps struct {
 	DB       *store.DB
 	Log      *audit.Log
-	Vault    *vault.Vault
+	Vault    *vault.Vault // for fetched inputs
 	Projects *project.Service
-	Datasets *dataset.Service
-	Images   *image.Service
-	Jobs     *job.Service
+	Jobs     Jobs
 	Outputs  *output.Service
-	Airlock  *airlock.Service
-	Releases *release.Service
+	Airlock  Airlock
+	Releases Releases
 	IDs      func() string // UUIDv7
 	Now      func() time.Time
 
+	Limits job.Limits // what a task gets that asks for nothing; zero fields: not known
 	Live   *live.Hub
 	Logger *slog.Logger
 	Name   string        // of the appliance, in texts that leave
 	Public func() string // public address without a slash at the end; empty: as the request says
 	Fetch  FetchOptions
 	// ActorOf builds the actor of a person afresh; nil: from identity and Projects.
+	// For a disabled account it answers fault.Denied and an actor with names only.
 	ActorOf func(tx *store.Tx, person string) (access.Actor, error)
 	// Health hears what plugins say of themselves; app/gateway/plug.
 	Health func(plugin string, h protocol.Health)
@@ -60,49 +87,69 @@ type Deps struct {
 
 // FetchOptions bound what is fetched from allow-listed sources.
 type FetchOptions struct {
-	Client  *http.Client  // nil: one that verifies TLS and reaches public addresses only
-	MaxSize int64         // bytes of one file; 0: 1 GiB
-	Timeout time.Duration // of one file; 0: 2 minutes
+	Transport http.RoundTripper                     // nil: verifies TLS and reaches public addresses only; tests set it
+	Proxy     func(*http.Request) (*url.URL, error) // nil: none
+	MaxSize   int64                                 // bytes of one file; 0: 1 GiB
+	Timeout   time.Duration                         // of all files of one request; 0: a minute
 }
 
 // Service is the gateway. Its methods may be used from any goroutine.
 type Service struct {
 	Deps
+	update  func(context.Context, func(*store.Tx) error) error // DB.Update; tests break it
+	parties *parties
+	counts  *counts
+	tally   *tally
+	guesses *buckets
+	wake    chan struct{} // holds one value when held jobs should be looked at soon
+	times   times
+
+	mu        sync.Mutex
+	touched   map[string]time.Time // tokens and principals seen since the last flush; guarded by mu
+	unwritten []Entry              // counts of a flush that failed; guarded by mu
+}
+
+// times are the pauses of the package; tests shorten them.
+type times struct {
+	party time.Duration // for which a caller's rights are remembered
+	flush time.Duration // between two writes of counts and last-seen times
+	way   time.Duration // between two looks at held jobs without news
 }
 
 // New returns a Service; nothing runs before Run.
-func New(d Deps) *Service { return &Service{Deps: d} }
+func New(d Deps) *Service {
+	if d.Logger == nil {
+		d.Logger = slog.New(slog.DiscardHandler)
+	}
+	if d.ActorOf == nil {
+		d.ActorOf = actors(d.Projects)
+	}
+	if d.Fetch.MaxSize == 0 {
+		d.Fetch.MaxSize = 1 << 30
+	}
+	if d.Fetch.Timeout == 0 {
+		d.Fetch.Timeout = time.Minute
+	}
+	s := &Service{Deps: d, update: d.DB.Update, parties: newParties(), counts: newCounts(), tally: newTally(), wake: make(chan struct{}, 1),
+		guesses: newBuckets(guessEvery, guessBurst), touched: map[string]time.Time{}}
+	s.times = times{party: time.Second, flush: time.Minute, way: 30 * time.Second}
+	return s
+}
+
+// announce tells open pages that principals or waiting requests changed.
+func (s *Service) announce(tx *store.Tx) {
+	if s.Live == nil {
+		return
+	}
+	at := tx.Now()
+	tx.AfterCommit(func() { s.Live.Publish("federation", live.Event{Type: "federation", At: at}) }) // no data: everybody hears it
+}
+
+// changed forgets what was known of callers and tells open pages.
+func (s *Service) changed(tx *store.Tx) {
+	tx.AfterCommit(s.parties.forget)
+	s.announce(tx)
+}
 
 // Subject is how the audit log names a principal.
 func Subject(id string) string { return "principal:" + id }
-
-// Door answers /ga4gh/<plugin>/…: it finds the principal of the bearer token and
-// hands the request to the plugin.
-func (s *Service) Door(plugins Plugins) http.Handler { return http.NotFoundHandler() }
-
-// InsideDoor answers a program inside a job, without a token: it acts as the job's
-// own submitter in the job's own project, through the plugin called tes. Paths
-// may stand below /ga4gh/tes or at the root.
-func (s *Service) InsideDoor(plugins Plugins, job string) http.Handler { return http.NotFoundHandler() }
-
-// Serve answers one request of a caller through a plugin. Refusals by the gateway
-// are answers with a problem document; an error means that nobody could answer.
-func (s *Service) Serve(ctx context.Context, plugins Plugins, who Caller, plugin string, req protocol.Request) (protocol.Response, error) {
-	return protocol.Response{}, errStarting
-}
-
-// WriteResponse sends an answer of Serve, with the released bytes when it names a
-// release. It is the only use of release.Open outside the browser's door.
-func (s *Service) WriteResponse(w http.ResponseWriter, r *http.Request, who Caller, plugin string, resp protocol.Response) {
-	http.Error(w, "starting", http.StatusServiceUnavailable)
-}
-
-// HostFor returns what a plugin may ask for in the name of one caller.
-func (s *Service) HostFor(who Caller, plugin string) protocol.Host { return nil }
-
-// Moved notes a job's new state in the transaction that changes it; job.Deps.Moved.
-func (s *Service) Moved(tx *store.Tx, j job.Job) error { return nil }
-
-// Run drafts, submits and releases the airlock requests of principals whose policy
-// says so, and sweeps, until ctx ends.
-func (s *Service) Run(ctx context.Context) error { <-ctx.Done(); return nil }

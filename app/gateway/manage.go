@@ -2,126 +2,295 @@ package gateway
 
 import (
 	"context"
+	"regexp"
+	"strconv"
+	"strings"
 
 	"tresor/app/access"
+	"tresor/app/audit"
 	"tresor/app/fault"
+	"tresor/app/store"
 )
 
-var errStarting = fault.New("gateway", fault.Unavailable, "The gateway is starting. Try again in a moment.")
-
-// Principals lists all principals by name. Operators see all, leads those that
-// use their projects. Errors: Denied.
+// Principals lists all principals by name. Operators and auditors see all, leads
+// those that use their projects. Errors: Denied.
 func (s *Service) Principals(ctx context.Context, actor access.Actor) ([]Principal, error) {
-	return []Principal{}, nil
+	const op = "gateway.Principals"
+	if !access.Anywhere(actor, access.FederationRead) {
+		return nil, fault.Wrap(op, access.May(actor, access.FederationRead, access.Thing{}))
+	}
+	list := []Principal{}
+	err := s.DB.View(ctx, func(tx *store.Tx) error {
+		all, err := s.allPrincipals(tx)
+		for _, p := range all {
+			if p.Projects, err = s.uses(tx, p.ID); err != nil {
+				return err
+			}
+			if seen, ok := visibleTo(actor, p); ok {
+				list = append(list, seen)
+			}
+		}
+		return err
+	})
+	return list, fault.Wrap(op, err)
 }
 
-// Principal returns one by id or slug. Errors: Denied, NotFound.
+func (s *Service) allPrincipals(tx *store.Tx) ([]Principal, error) {
+	rows, err := tx.Query(`SELECT ` + principalColumns + ` FROM gateway_principal ORDER BY name COLLATE NOCASE, id`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var all []Principal
+	for rows.Next() {
+		p, err := scanPrincipal(rows)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, p)
+	}
+	return all, rows.Err()
+}
+
+// visibleTo is the principal as an actor may see it: a lead sees only their own
+// projects in it, and a principal that uses none of those does not exist.
+func visibleTo(actor access.Actor, p Principal) (Principal, bool) {
+	if access.Can(actor, access.FederationRead, access.Thing{}) {
+		return p, true
+	}
+	mine := []Use{}
+	for _, u := range p.Projects {
+		if access.Can(actor, access.FederationRead, access.Thing{Project: u.Project}) {
+			mine = append(mine, u)
+		}
+	}
+	p.Projects = mine
+	return p, len(mine) > 0
+}
+
+// Principal returns one by id or slug. Errors: NotFound, for those who may not see it too.
 func (s *Service) Principal(ctx context.Context, actor access.Actor, id string) (Principal, error) {
-	return Principal{}, errStarting
+	const op = "gateway.Principal"
+	var p Principal
+	err := s.DB.View(ctx, func(tx *store.Tx) error {
+		var err error
+		if p, err = s.find(tx, id); err != nil {
+			return err
+		}
+		var ok bool
+		if p, ok = visibleTo(actor, p); !ok {
+			return fault.New(op, fault.NotFound, access.NotSeen)
+		}
+		return nil
+	})
+	if err != nil {
+		return Principal{}, fault.Wrap(op, err)
+	}
+	return p, nil
 }
 
 // Create makes a principal without projects. Operators only. Errors: Denied, Invalid, Conflict.
 func (s *Service) Create(ctx context.Context, actor access.Actor, d Draft) (Principal, error) {
-	return Principal{}, errStarting
+	const op = "gateway.Create"
+	if err := access.May(actor, access.FederationManage, access.Thing{}); err != nil {
+		return Principal{}, err
+	}
+	p := Principal{Name: strings.TrimSpace(d.Name), Kind: d.Kind, State: Active, Approval: ApprovalProject, Airlock: AirlockSubmit, Quotas: defaultQuotas,
+		Projects: []Use{}, HubKey: d.HubKey, HubURL: d.HubURL, Words: d.Words, Node: d.Node, CreatedBy: actor.Handle}
+	p.Slug = slugOf(p.Name)
+	if err := p.check(op); err != nil {
+		return Principal{}, err
+	}
+	err := s.update(ctx, func(tx *store.Tx) error {
+		p.ID, p.CreatedAt = s.IDs(), tx.Now()
+		if err := insertPrincipal(tx, p, actor.ID); err != nil {
+			return err
+		}
+		_, err := s.Log.Append(tx, audit.By(actor, "gateway.created", Subject(p.ID), "", "kind", string(p.Kind), "slug", p.Slug))
+		return err
+	})
+	if err != nil {
+		return Principal{}, fault.Wrap(op, err)
+	}
+	return p, nil
 }
 
-// Change gives a principal new values. Operators only. Errors: Denied, NotFound, Invalid, Conflict.
+var notSlug = regexp.MustCompile(`[^a-z0-9]+`)
+
+// slugOf is the short name that stands in a job's Via.
+func slugOf(name string) string {
+	s := strings.Trim(notSlug.ReplaceAllString(strings.ToLower(name), "-"), "-")
+	if len(s) > 40 {
+		s = strings.Trim(s[:40], "-")
+	}
+	return s
+}
+
+func (p Principal) check(op string) error {
+	invalid := func(format string, args ...any) error { return fault.New(op, fault.Invalid, format, args...) }
+	switch {
+	case p.Name == "" || len(p.Name) > 100 || line(p.Name, 100) != p.Name:
+		return invalid("Give a name of at most 100 characters, in one line, that people here recognise.")
+	case p.Slug == "":
+		return invalid("The name needs at least one letter or digit of the Latin alphabet, for addresses and lists.")
+	case p.Kind != Client && p.Kind != Hub:
+		return invalid("A principal is a client or a hub.")
+	case p.Approval != ApprovalProject && p.Approval != ApprovalEvery:
+		return invalid("The approval is \"project\" (as each project says) or \"every\" (each job waits for a person).")
+	case p.Airlock != AirlockSubmit && p.Airlock != AirlockSponsor:
+		return invalid("The airlock policy is \"submit\" (requests are made in the sponsor's name) or \"sponsor\" (the sponsor makes them).")
+	case p.Quotas.TasksPerHour < 1 || p.Quotas.OpenTasks < 1 || p.Quotas.Cores < 1 || p.Quotas.TasksPerHour > 1e6 || p.Quotas.OpenTasks > 1e6 || p.Quotas.Cores > 4096:
+		return invalid("Quotas are whole numbers from 1 up: tasks in an hour, open tasks, processors of one task.")
+	case len(p.HubKey) > 200 || len(p.HubURL) > 500 || len(p.Words) > 500 || len(p.Node) > 100:
+		return invalid("The key, the address or a name of the hub is too long.")
+	}
+	return nil
+}
+
+// Change gives a principal new values. Operators only. Errors: Denied, NotFound,
+// Invalid, Conflict for a revoked one.
 func (s *Service) Change(ctx context.Context, actor access.Actor, id string, c Change) (Principal, error) {
-	return Principal{}, errStarting
+	return s.alter(ctx, actor, access.FederationManage, id, "gateway.changed", func(p *Principal) ([]string, error) {
+		before := *p
+		set(&p.Name, c.Name)
+		set(&p.Approval, c.Approval)
+		set(&p.Airlock, c.Airlock)
+		set(&p.Publishes, c.Publishes)
+		set(&p.HubKey, c.HubKey)
+		set(&p.HubURL, c.HubURL)
+		set(&p.Words, c.Words)
+		set(&p.Node, c.Node)
+		if c.Quotas != nil {
+			p.Quotas = c.Quotas.over(p.Quotas)
+		}
+		p.Name = strings.TrimSpace(p.Name)
+		return before.difference(*p), p.check("gateway.Change")
+	})
 }
 
-// Pause stops or resumes one principal: requests are refused, running work goes on.
+func set[T any](to, from *T) {
+	if from != nil {
+		*to = *from
+	}
+}
+
+// over replaces the fields that are given.
+func (q Quotas) over(base Quotas) Quotas {
+	for to, from := range map[*int]int{&base.TasksPerHour: q.TasksPerHour, &base.OpenTasks: q.OpenTasks, &base.Cores: q.Cores} {
+		if from != 0 {
+			*to = from
+		}
+	}
+	return base
+}
+
+// difference names what changed, for the audit log: fixed words and numbers only.
+func (p Principal) difference(q Principal) []string {
+	var d []string
+	add := func(changed bool, kv ...string) {
+		if changed {
+			d = append(d, kv...)
+		}
+	}
+	add(p.Approval != q.Approval, "approval", q.Approval)
+	add(p.Airlock != q.Airlock, "airlock", q.Airlock)
+	add(p.Publishes != q.Publishes, "publishes", strconv.FormatBool(q.Publishes))
+	add(p.Quotas != q.Quotas, "tasks_per_hour", strconv.Itoa(q.Quotas.TasksPerHour), "open_tasks", strconv.Itoa(q.Quotas.OpenTasks), "cores", strconv.Itoa(q.Quotas.Cores))
+	add(p.Name != q.Name, "name", "changed")
+	add(p.HubKey != q.HubKey, "key_sha256", digest([]byte(q.HubKey)))
+	add(p.HubURL != q.HubURL, "url_sha256", digest([]byte(q.HubURL)))
+	return d
+}
+
+// alter changes one principal and leaves its audit event. A revoked one stays as it is.
+func (s *Service) alter(ctx context.Context, actor access.Actor, action access.Action, id, verb string, fn func(*Principal) ([]string, error)) (Principal, error) {
+	if err := access.May(actor, action, access.Thing{}); err != nil {
+		return Principal{}, err
+	}
+	var p Principal
+	err := s.update(ctx, func(tx *store.Tx) error {
+		var err error
+		if p, err = s.find(tx, id); err != nil {
+			return err
+		}
+		if p.State == Revoked {
+			return fault.New(verb, fault.Conflict, "%s was revoked for good. Make a new one and have its projects added again.", p.Name)
+		}
+		detail, err := fn(&p)
+		if err != nil {
+			return err
+		}
+		if err := updatePrincipal(tx, p); err != nil {
+			return err
+		}
+		s.changed(tx)
+		_, err = s.Log.Append(tx, audit.By(actor, verb, Subject(p.ID), "", detail...))
+		return err
+	})
+	if err != nil {
+		return Principal{}, fault.Wrap(verb, err)
+	}
+	return p, nil
+}
+
+// Pause stops or resumes one principal: its requests are refused, work that runs goes on.
 func (s *Service) Pause(ctx context.Context, actor access.Actor, id string, on bool) (Principal, error) {
-	return Principal{}, errStarting
+	action, verb := access.FederationManage, "gateway.resumed"
+	if on {
+		action, verb = access.FederationPause, "gateway.paused"
+	}
+	return s.alter(ctx, actor, action, id, verb, func(p *Principal) ([]string, error) {
+		p.Paused = on
+		return nil, nil
+	})
+}
+
+// Revoke ends a principal for good; its tokens stop working at once, and its jobs
+// that wait do not start.
+func (s *Service) Revoke(ctx context.Context, actor access.Actor, id, reason string) (Principal, error) {
+	reason = line(reason, 500)
+	if reason == "" {
+		return Principal{}, fault.New("gateway.Revoke", fault.Invalid, "Say in one sentence why it is revoked; people see it later.")
+	}
+	p, err := s.alter(ctx, actor, access.FederationManage, id, "gateway.revoked", func(p *Principal) ([]string, error) {
+		p.State, p.Reason, p.Publishes = Revoked, reason, false
+		return []string{"reason_sha256", digest([]byte(reason))}, nil
+	})
+	p.HasToken = false
+	return p, err
 }
 
 // PauseAll stops or resumes all hubs and outside clients.
 func (s *Service) PauseAll(ctx context.Context, actor access.Actor, on bool) error {
-	return errStarting
+	action, verb, value := access.FederationManage, "gateway.resumed", ""
+	if on {
+		action, verb, value = access.FederationPause, "gateway.paused", "1"
+	}
+	if err := access.May(actor, action, access.Thing{}); err != nil {
+		return err
+	}
+	return fault.Wrap("gateway.PauseAll", s.update(ctx, func(tx *store.Tx) error {
+		_, err := tx.Exec(`INSERT INTO gateway_setting (key, value) VALUES ('paused', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value`, value)
+		if err != nil {
+			return err
+		}
+		s.changed(tx)
+		_, err = s.Log.Append(tx, audit.By(actor, verb, "gateway", "", "all", "true"))
+		return err
+	}))
 }
 
 // PausedAll reports whether all are stopped.
-func (s *Service) PausedAll(ctx context.Context) (bool, error) { return false, nil }
-
-// Revoke ends a principal for good; its tokens stop working at once.
-func (s *Service) Revoke(ctx context.Context, actor access.Actor, id, reason string) (Principal, error) {
-	return Principal{}, errStarting
+func (s *Service) PausedAll(ctx context.Context) (on bool, err error) {
+	err = s.DB.View(ctx, func(tx *store.Tx) error { on, err = pausedAll(tx); return err })
+	return on, fault.Wrap("gateway.PausedAll", err)
 }
 
-// AddProject lets a principal send work to a project, in the name of a sponsor who
-// is a member. Only a lead of the project does this. datasets are ids or slugs of
-// granted datasets, or "*" for all; none means no data. Calling it again changes
-// sponsor and datasets.
-func (s *Service) AddProject(ctx context.Context, actor access.Actor, id, project, sponsor string, datasets []string) (Principal, error) {
-	return Principal{}, errStarting
-}
-
-// DropProject takes a project away from a principal: by a lead or an operator.
-func (s *Service) DropProject(ctx context.Context, actor access.Actor, id, project string) (Principal, error) {
-	return Principal{}, errStarting
-}
-
-// NewToken makes the bearer token of a client, in place of the one before. It is
-// shown once. Errors: Conflict for hubs, which have keys.
-func (s *Service) NewToken(ctx context.Context, actor access.Actor, id string) (string, error) {
-	return "", errStarting
-}
-
-// Ledger returns lines of a principal's ledger, newest first, older than line
-// `before` (0: from the newest), at most limit (0: 100, never over 500). Operators,
-// auditors and leads of its projects read it.
-func (s *Service) Ledger(ctx context.Context, actor access.Actor, id string, before int64, limit int) ([]Entry, error) {
-	return []Entry{}, nil
-}
-
-// Tokens lists the actor's own tokens, newest first.
-func (s *Service) Tokens(ctx context.Context, actor access.Actor) ([]Token, error) {
-	return []Token{}, nil
-}
-
-// NewPersonToken makes a token with which programs act as the actor in one
-// project, for 1 to MaxTokenDays days. The secret is returned once.
-func (s *Service) NewPersonToken(ctx context.Context, actor access.Actor, name, project string, days int) (Token, string, error) {
-	return Token{}, "", errStarting
-}
-
-// RevokeToken ends a token: one's own, or anybody's as an operator.
-func (s *Service) RevokeToken(ctx context.Context, actor access.Actor, id string) error {
-	return errStarting
-}
-
-// Sources lists the allow-list.
-func (s *Service) Sources(ctx context.Context, actor access.Actor) ([]Source, error) {
-	return []Source{}, nil
-}
-
-// AddSource allows a prefix; of src only Prefix, Kind, Endpoint and Plugin count.
-// Operators only.
-func (s *Service) AddSource(ctx context.Context, actor access.Actor, src Source) (Source, error) {
-	return Source{}, errStarting
-}
-
-// DropSource takes a prefix off the list. Operators only.
-func (s *Service) DropSource(ctx context.Context, actor access.Actor, id string) error {
-	return errStarting
-}
-
-// Requests lists jobs of machines that wait for a decision or an image, in projects
-// that the actor sees, oldest first. The job itself says the rest.
-func (s *Service) Requests(ctx context.Context, actor access.Actor) ([]Pending, error) {
-	return []Pending{}, nil
-}
-
-// Answered returns the task that an earlier request of a principal with this
-// remote id became, through one plugin; "" when there was none.
-func (s *Service) Answered(ctx context.Context, principal, plugin, remoteID string) (string, error) {
-	return "", nil
-}
-
-// Seen notes that a principal was in contact now, to about a minute.
-func (s *Service) Seen(ctx context.Context, principal string) {}
-
-// Published writes a ledger line about a catalogue that was shown to a hub.
-func (s *Service) Published(ctx context.Context, principal string, body []byte, correlation string) error {
-	return nil
+func pausedAll(tx *store.Tx) (bool, error) {
+	var v string
+	err := tx.QueryRow(`SELECT value FROM gateway_setting WHERE key = 'paused'`).Scan(&v)
+	if store.NotFound(err) {
+		return false, nil
+	}
+	return v == "1", err
 }

@@ -187,7 +187,8 @@ const (
 type Entry struct {
 	Seq         int64     `json:"seq"`
 	At          time.Time `json:"at"`
-	Principal   string    `json:"principal"` // id; "person:<id>" or "inside:<job>" for those without a record
+	Principal   string    `json:"principal"`         // id; "person:<id>" or "inside:<job>" for those without a record
+	Project     string    `json:"project,omitempty"` // id; empty when none was found
 	Direction   string    `json:"direction"`
 	What        string    `json:"what"`
 	RemoteID    string    `json:"remote_id,omitempty"`
@@ -199,6 +200,8 @@ type Entry struct {
 	Code        string    `json:"code,omitempty"` // of a refusal
 	Text        string    `json:"text,omitempty"`
 	Correlation string    `json:"correlation,omitempty"`
+
+	release string
 }
 
 // Codes of refusals, a fixed vocabulary.

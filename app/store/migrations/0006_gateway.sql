@@ -82,6 +82,7 @@ CREATE INDEX gateway_task_project_state ON gateway_task (project, state, id);
 CREATE INDEX gateway_task_principal_name ON gateway_task (principal, name, id);
 CREATE INDEX gateway_task_project_name ON gateway_task (project, name, id);
 CREATE INDEX gateway_task_open ON gateway_task (principal, id) WHERE ended_at IS NULL;
+CREATE INDEX gateway_task_waiting ON gateway_task (id) WHERE state = 'submitted';
 CREATE INDEX gateway_task_held ON gateway_task (id) WHERE state = 'held';
 CREATE UNIQUE INDEX gateway_task_remote ON gateway_task (principal, plugin, remote_id) WHERE remote_id IS NOT NULL;
 
@@ -105,6 +106,7 @@ CREATE TABLE gateway_ledger (
   seq       INTEGER PRIMARY KEY,
   at        INTEGER NOT NULL,
   principal TEXT NOT NULL,
+  project   TEXT NOT NULL,                    -- '' when none was found
   direction TEXT NOT NULL CHECK (direction IN ('in', 'out')),
   what      TEXT NOT NULL,
   remote_id TEXT NOT NULL,

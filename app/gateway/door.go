@@ -1,0 +1,209 @@
+package gateway
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"tresor/app/access"
+	"tresor/app/audit"
+	"tresor/app/fault"
+	"tresor/app/store"
+	"tresor/plugins/protocol"
+)
+
+// deadline bounds one request, released bytes aside.
+const deadline = 2 * time.Minute
+
+// Door answers /ga4gh/<plugin>/…: it finds whom the token belongs to and hands the
+// request to the plugin. It reads no cookie and sets none.
+func (s *Service) Door(plugins Plugins) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		correlation := s.IDs()
+		w.Header().Set(referenceHeader, correlation)
+		who, err := s.admit(r)
+		if err != nil {
+			s.explain(err, correlation)
+			writeBody(w, r, problem(err, correlation))
+			return
+		}
+		who.Correlation = correlation
+		plugin, path, ok := split(r.URL.EscapedPath())
+		if !ok {
+			writeBody(w, r, problem(refuse(CodeNotFound, fault.NotFound, "Check the address.", "There is no such service on this server."), correlation))
+			return
+		}
+		s.pass(w, r, plugins, who, plugin, path, s.base(r)+"/ga4gh/"+plugin)
+	})
+}
+
+// InsideDoor answers a program inside a job, without a token: it acts as the job's
+// own submitter in the job's own project. Paths stand below /ga4gh/tes as outside,
+// or at the root, which is the plugin tes.
+func (s *Service) InsideDoor(plugins Plugins, job string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		who := Caller{Kind: Inside, ID: job, Correlation: s.IDs()}
+		plugin, path, ok := split(r.URL.EscapedPath())
+		if !ok {
+			plugin, path = "tes", r.URL.EscapedPath()
+		}
+		base := "http://" + line(r.Host, 100)
+		if ok {
+			base += "/ga4gh/" + plugin
+		}
+		s.pass(w, r, plugins, who, plugin, path, base)
+	})
+}
+
+// split takes /ga4gh/<plugin>/rest apart.
+func split(escaped string) (plugin, path string, ok bool) {
+	rest, ok := strings.CutPrefix(escaped, "/ga4gh/")
+	if !ok {
+		return "", "", false
+	}
+	plugin, path, _ = strings.Cut(rest, "/")
+	if plugin == "" || len(plugin) > 32 || strings.Trim(plugin, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+		return "", "", false
+	}
+	return plugin, "/" + path, true
+}
+
+// base is the address of this server as the caller sees it.
+func (s *Service) base(r *http.Request) string {
+	if s.Public != nil {
+		if u := s.Public(); u != "" {
+			return u
+		}
+	}
+	scheme := "http"
+	if r.TLS != nil {
+		scheme = "https"
+	}
+	return scheme + "://" + line(r.Host, 200)
+}
+
+// admit finds whom a request's token belongs to. An address that guesses is
+// answered without a look; a token that was good a moment ago is not a guess.
+func (s *Service) admit(r *http.Request) (Caller, error) {
+	token, err := bearer(r)
+	now, from := s.Now(), addressOf(r)
+	if err == nil && s.guesses.dry(from, now) {
+		if hash, ok := tokenHash(token); ok {
+			if k, _, good := s.parties.token(hash, now); good {
+				return k.who, nil
+			}
+		}
+		return Caller{}, refuse(CodeQuota, fault.Exhausted, "Wait some minutes, and check the token.", "Too many wrong tokens came from this address.")
+	}
+	var who Caller
+	if err == nil {
+		who, err = s.authenticate(r.Context(), token)
+	}
+	if err != nil && codeOf(err) == CodeUnknown && token != "" {
+		s.guesses.spend(from, now)
+		s.guessed(r.Context())
+	}
+	return who, err
+}
+
+// guessed writes the 1st, 10th, 100th … wrong token of an hour into the audit log.
+func (s *Service) guessed(ctx context.Context) {
+	n := s.tally.guess(s.Now())
+	for m := n; m > 1; m /= 10 {
+		if m%10 != 0 {
+			return
+		}
+	}
+	err := s.update(context.WithoutCancel(ctx), func(tx *store.Tx) error {
+		_, err := s.Log.Append(tx, audit.By(access.System, "gateway.token-refused", "gateway", "", "count", itoa(int64(n))))
+		return err
+	})
+	if err != nil {
+		s.Logger.Error("gateway: writing down a wrong token", "err", err)
+	}
+}
+
+// bearer reads the token of a request: Bearer, or Basic with the token as password,
+// because some clients can send nothing else.
+func bearer(r *http.Request) (string, error) {
+	values := r.Header.Values("Authorization")
+	if len(values) != 1 {
+		return "", unknown()
+	}
+	scheme, rest, _ := strings.Cut(values[0], " ")
+	rest = strings.TrimSpace(rest)
+	switch strings.ToLower(scheme) {
+	case "bearer":
+		return rest, nil
+	case "basic":
+		raw, err := base64.StdEncoding.DecodeString(rest)
+		if _, password, ok := strings.Cut(string(raw), ":"); err == nil && ok {
+			return password, nil
+		}
+	}
+	return "", unknown()
+}
+
+// forwarded are the headers that a plugin gets to see.
+var forwarded = []string{"Accept", "Accept-Language", "Content-Type", "Content-Encoding", "If-None-Match", "If-Modified-Since", "Range", "User-Agent"}
+
+// pass reads the request, asks the plugin and writes the answer.
+func (s *Service) pass(w http.ResponseWriter, r *http.Request, plugins Plugins, who Caller, plugin, path, base string) {
+	req, err := request(w, r, path, base)
+	if err != nil {
+		s.turnAway(r.Context(), who, err)
+		writeBody(w, r, problem(err, who.Correlation))
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), deadline)
+	resp, err := s.Serve(ctx, plugins, who, plugin, req)
+	cancel()
+	if err != nil {
+		err = fault.Kinded("gateway.pass", fault.Unavailable, err, "The answer took too long. Try again in a moment.")
+		s.explain(err, who.Correlation)
+		resp = problem(err, who.Correlation)
+	}
+	s.WriteResponse(w, r, who, plugin, resp)
+}
+
+// turnAway writes down a request that no plugin was asked about.
+func (s *Service) turnAway(ctx context.Context, who Caller, err error) {
+	if p, perr := s.party(ctx, who); perr == nil {
+		h := &host{s: s, who: who}
+		h.account(ctx, p, Entry{What: WhatRefused}, err)
+	}
+}
+
+var methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
+
+func request(w http.ResponseWriter, r *http.Request, path, base string) (protocol.Request, error) {
+	if !has(methods, r.Method) {
+		w.Header().Set("Allow", strings.Join(methods, ", "))
+		return protocol.Request{}, refuse(CodeMethod, fault.Invalid, "Use one of "+strings.Join(methods, ", ")+".", "This server does not answer %s.", quoted(r.Method))
+	}
+	if len(path) > 4096 || len(r.URL.RawQuery) > 16<<10 {
+		return protocol.Request{}, malformed("The address is too long.")
+	}
+	if e := r.Header.Get("Content-Encoding"); e != "" && e != "identity" {
+		return protocol.Request{}, refuse(CodeUnsupportedType, fault.Invalid, "Send it without Content-Encoding.", "The body is encoded as %s, which this server does not read.", quoted(e))
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBody))
+	var big *http.MaxBytesError
+	if errors.As(err, &big) {
+		return protocol.Request{}, refuse(CodeTooLarge, fault.Invalid, "Send less at once.", "The request is larger than %d MiB.", MaxBody>>20)
+	}
+	if err != nil {
+		return protocol.Request{}, malformed("The request ended before all of it was here.")
+	}
+	req := protocol.Request{Method: r.Method, Path: path, Query: r.URL.RawQuery, Header: map[string][]string{}, Body: body, Base: base, RemoteID: line(r.Header.Get("Idempotency-Key"), maxRemote)}
+	for _, k := range forwarded {
+		if v := r.Header.Values(k); len(v) > 0 && len(v) < 10 {
+			req.Header[k] = v
+		}
+	}
+	return req, nil
+}

@@ -1,0 +1,356 @@
+package gateway
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"syscall"
+	"time"
+
+	"tresor/app/fault"
+	"tresor/app/job"
+	"tresor/plugins/protocol"
+)
+
+const (
+	mostRedirects = 5
+	mostMeta      = 1 << 20 // bytes of a DRS object's description
+	mostAnswer    = 1 << 20 // bytes of an answer to a plugin
+)
+
+// fetcher reaches the addresses of one allow-list and no others.
+type fetcher struct {
+	s       *Service
+	sources []Source
+	plugin  string // whose list; empty: inputs of jobs
+}
+
+func (s *Service) fetcher(all []Source, plugin string) *fetcher {
+	f := &fetcher{s: s, plugin: plugin}
+	for _, src := range all {
+		if src.Plugin == plugin {
+			f.sources = append(f.sources, src)
+		}
+	}
+	return f
+}
+
+func sourceRefused(raw string) error {
+	return refuse(CodeSource, fault.Denied, "Use a dataset (tresor://dataset/…) or the project's tree (file:///project/…), or ask the operator to allow the source.",
+		"The address %s is not one that this server fetches from.", quoted(shown(raw)))
+}
+
+// shown is an address without what may be a secret in it.
+func shown(raw string) string {
+	at, query, has := strings.Cut(raw, "?")
+	if i := strings.LastIndex(at, "@"); i >= 0 {
+		if j := strings.Index(at, "://"); j >= 0 && j < i {
+			at = at[:j+3] + at[i+1:]
+		}
+	}
+	if has && query != "" {
+		return at + "?…"
+	}
+	return at
+}
+
+// allowed finds the entry that covers an address, and the address itself.
+func (f *fetcher) allowed(raw string) (Source, error) {
+	u, err := plainURL(raw)
+	if err != nil {
+		return Source{}, sourceRefused(raw)
+	}
+	return f.covering(u)
+}
+
+func (f *fetcher) covering(u *url.URL) (Source, error) {
+	for _, src := range f.sources {
+		if src.covers(u) {
+			return src, nil
+		}
+	}
+	return Source{}, sourceRefused(u.String())
+}
+
+// place fetches the input's bytes into the vault and pins them by their hash.
+func (f *fetcher) place(ctx context.Context, p *job.Place) error {
+	raw := p.Origin
+	u, err := f.resolve(ctx, raw)
+	if err != nil {
+		return err
+	}
+	resp, err := f.get(ctx, u)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	max := f.s.Fetch.MaxSize
+	if resp.ContentLength > max {
+		return tooLarge(raw, max)
+	}
+	blob, err := f.s.Vault.Put(ctx, resp.Body, max)
+	switch {
+	case fault.KindOf(err) == fault.Exhausted && !errors.Is(err, syscall.ENOSPC):
+		return tooLarge(raw, max)
+	case err != nil && ctx.Err() != nil:
+		return unreachable(raw, ctx.Err())
+	case err != nil:
+		return unreachable(raw, err)
+	case resp.ContentLength >= 0 && blob.Size != resp.ContentLength:
+		return unreachable(raw, io.ErrUnexpectedEOF)
+	}
+	p.Origin, p.SHA256, p.Size = shown(raw), blob.SHA256, blob.Size
+	return nil
+}
+
+func tooLarge(raw string, max int64) error {
+	return refuse(CodeTooLarge, fault.Invalid, "Ask a data steward to register it as a dataset.", "The file at %s is larger than the %d MB that this server fetches.", quoted(shown(raw)), max>>20)
+}
+
+func unreachable(raw string, cause error) error {
+	return &refusal{code: CodeUnavailable, err: fault.WithNext(fault.Kinded("gateway.fetch", fault.Unavailable, cause, "The file at %s could not be fetched.", quoted(shown(raw))),
+		"Check the address, and try again later.")}
+}
+
+// resolve turns s3:// and drs:// into the https:// address of the entry's endpoint.
+func (f *fetcher) resolve(ctx context.Context, raw string) (*url.URL, error) {
+	src, err := f.allowed(raw)
+	if err != nil {
+		return nil, err
+	}
+	u, err := plainURL(raw)
+	if err != nil {
+		return nil, sourceRefused(raw)
+	}
+	switch src.Kind {
+	case SourceS3:
+		return url.Parse(src.Endpoint + "/" + u.Host + u.EscapedPath())
+	case SourceDRS:
+		return f.drs(ctx, src, u)
+	}
+	return u, nil
+}
+
+// drsObject is what we need of a GA4GH DRS object.
+type drsObject struct {
+	AccessMethods []struct {
+		Type      string `json:"type"`
+		AccessURL struct {
+			URL string `json:"url"`
+		} `json:"access_url"`
+	} `json:"access_methods"`
+}
+
+// drs asks the entry's endpoint where the object is. The place has to be on the
+// allow-list itself.
+func (f *fetcher) drs(ctx context.Context, src Source, u *url.URL) (*url.URL, error) {
+	at, err := url.Parse(src.Endpoint + "/ga4gh/drs/v1/objects/" + url.PathEscape(strings.TrimPrefix(u.Path, "/")))
+	if err != nil {
+		return nil, sourceRefused(u.String())
+	}
+	resp, err := f.get(ctx, at)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	var o drsObject
+	if err := json.NewDecoder(io.LimitReader(resp.Body, mostMeta)).Decode(&o); err != nil {
+		return nil, unreachable(u.String(), err)
+	}
+	for _, m := range o.AccessMethods {
+		if to, err := plainURL(m.AccessURL.URL); err == nil && to.Scheme == SourceHTTPS {
+			if _, err := f.covering(to); err == nil {
+				return to, nil
+			}
+		}
+	}
+	return nil, sourceRefused(u.String())
+}
+
+// get opens an https:// address that the list allows, or an endpoint of it.
+func (f *fetcher) get(ctx context.Context, u *url.URL) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return nil, unreachable(u.String(), err)
+	}
+	req.Header.Set("User-Agent", "tresor")
+	resp, err := f.client().Do(req)
+	if err != nil {
+		var r *refusal
+		if errors.As(err, &r) {
+			return nil, r
+		}
+		return nil, unreachable(u.String(), err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		_ = resp.Body.Close()
+		return nil, unreachable(u.String(), fmt.Errorf("status %d", resp.StatusCode))
+	}
+	return resp, nil
+}
+
+// client follows redirects within the allow-list only.
+func (f *fetcher) client() *http.Client {
+	return &http.Client{Transport: f.transport(), CheckRedirect: func(req *http.Request, via []*http.Request) error {
+		if len(via) > mostRedirects {
+			return errors.New("too many redirects")
+		}
+		u, err := plainURL(req.URL.String())
+		if err != nil || u.Scheme != SourceHTTPS {
+			return sourceRefused(req.URL.String())
+		}
+		_, err = f.endpointOrCovered(u)
+		return err
+	}}
+}
+
+// endpointOrCovered allows what the list covers and what lies below an endpoint of it.
+func (f *fetcher) endpointOrCovered(u *url.URL) (Source, error) {
+	for _, src := range f.sources {
+		if src.Endpoint == "" {
+			continue
+		}
+		if (Source{Prefix: src.Endpoint + "/"}).covers(u) {
+			return src, nil
+		}
+	}
+	return f.covering(u)
+}
+
+// transport verifies TLS and connects to public addresses only, except for hosts
+// that the operator named on the list as private.
+func (f *fetcher) transport() http.RoundTripper {
+	if f.s.Fetch.Transport != nil {
+		return f.s.Fetch.Transport
+	}
+	return &http.Transport{Proxy: f.s.Fetch.Proxy, DialContext: f.dial, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}, DisableCompression: true,
+		DisableKeepAlives: true, TLSHandshakeTimeout: 10 * time.Second, ResponseHeaderTimeout: 30 * time.Second, MaxResponseHeaderBytes: 64 << 10}
+}
+
+func (f *fetcher) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	d := net.Dialer{Timeout: 10 * time.Second}
+	if !privateName(host) && f.s.Fetch.Proxy == nil {
+		d.ControlContext = func(_ context.Context, _, to string, _ syscall.RawConn) error { return publicOnly(to) }
+	}
+	return d.DialContext(ctx, network, address)
+}
+
+// privateName reports whether a name says by itself that it is not public: then the
+// operator who listed it meant it.
+func privateName(host string) bool {
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return !publicAddr(ip)
+	}
+	if !strings.Contains(host, ".") {
+		return true
+	}
+	for _, end := range []string{".internal", ".local", ".lan", ".intranet", ".home.arpa", ".localhost", ".test"} {
+		if strings.HasSuffix(host, end) {
+			return true
+		}
+	}
+	return false
+}
+
+// publicOnly refuses to connect to an address of this host or its network: a name
+// outside must not lead in.
+func publicOnly(address string) error {
+	ap, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return err
+	}
+	if !publicAddr(ap.Addr()) {
+		return fmt.Errorf("%s is not a public address", ap.Addr())
+	}
+	return nil
+}
+
+var notPublic = []netip.Prefix{netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("192.0.0.0/24"), netip.MustParsePrefix("198.18.0.0/15"),
+	netip.MustParsePrefix("240.0.0.0/4"), netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("64:ff9b::/96"), netip.MustParsePrefix("64:ff9b:1::/48"),
+	netip.MustParsePrefix("2002::/16"), netip.MustParsePrefix("2001::/32"), netip.MustParsePrefix("fec0::/10")}
+
+func publicAddr(ip netip.Addr) bool {
+	ip = ip.Unmap()
+	if !ip.IsGlobalUnicast() || ip.IsPrivate() || ip.IsLoopback() || ip.IsLinkLocalUnicast() {
+		return false
+	}
+	for _, p := range notPublic {
+		if p.Contains(ip) {
+			return false
+		}
+	}
+	return true
+}
+
+// Fetch does HTTP for the plugin, to addresses that an operator has allowed it.
+func (h *host) Fetch(ctx context.Context, r protocol.Request) (protocol.Response, error) {
+	all, err := h.s.sources(ctx)
+	if err != nil {
+		return protocol.Response{}, h.fail(err)
+	}
+	resp, err := h.s.fetcher(all, h.plugin).do(ctx, r)
+	return resp, h.fail(err)
+}
+
+func (f *fetcher) do(ctx context.Context, r protocol.Request) (protocol.Response, error) {
+	raw := r.Path
+	if r.Query != "" {
+		raw += "?" + r.Query
+	}
+	u, err := plainURL(raw)
+	if err != nil {
+		return protocol.Response{}, sourceRefused(raw)
+	}
+	if _, err := f.covering(u); err != nil {
+		return protocol.Response{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, f.s.Fetch.Timeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, r.Method, u.String(), strings.NewReader(string(r.Body)))
+	if err != nil {
+		return protocol.Response{}, malformed("The request to %s is not valid.", quoted(shown(raw)))
+	}
+	for k, v := range r.Header {
+		if !hopHeader(k) {
+			req.Header[http.CanonicalHeaderKey(k)] = v
+		}
+	}
+	resp, err := f.client().Do(req)
+	if err != nil {
+		var x *refusal
+		if errors.As(err, &x) {
+			return protocol.Response{}, x
+		}
+		return protocol.Response{}, unreachable(raw, err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, mostAnswer+1))
+	if err != nil {
+		return protocol.Response{}, unreachable(raw, err)
+	}
+	if len(body) > mostAnswer {
+		return protocol.Response{}, tooLarge(raw, mostAnswer)
+	}
+	return protocol.Response{Status: resp.StatusCode, Header: resp.Header, Body: body}, nil
+}
+
+// hopHeader reports headers that belong to the connection, not to the request.
+func hopHeader(k string) bool {
+	switch http.CanonicalHeaderKey(k) {
+	case "Host", "Connection", "Proxy-Authorization", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Content-Length", "Accept-Encoding", "Keep-Alive":
+		return true
+	}
+	return false
+}

@@ -1,0 +1,106 @@
+package gateway
+
+import (
+	"context"
+	"path"
+	"strconv"
+	"strings"
+
+	"tresor/app/fault"
+	"tresor/app/job"
+	"tresor/plugins/protocol"
+)
+
+// places translates the inputs. Addresses outside are fetched here, before anybody
+// approves the job, so that the approver sees what was fetched by its hash.
+func (s *Service) places(ctx context.Context, o *order) ([]job.Place, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.Fetch.Timeout)
+	defer cancel()
+	var list []job.Place
+	var outside []int
+	for i, in := range o.r.Inputs {
+		p, err := o.l.place(in)
+		if err != nil {
+			return nil, err
+		}
+		if p.Origin != "" {
+			outside = append(outside, i)
+		}
+		list = append(list, p)
+	}
+	if len(outside) == 0 { // most tasks: no look at the allow-list
+		return list, nil
+	}
+	sources, err := s.sources(ctx)
+	if err != nil {
+		return nil, err
+	}
+	f := s.fetcher(sources, "")
+	for _, i := range outside { // all of them first: nothing is fetched for a task that is refused
+		if _, err := f.allowed(list[i].Origin); err != nil {
+			return nil, err
+		}
+	}
+	for _, i := range outside {
+		if err := f.place(ctx, &list[i]); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+// place translates one input; an address outside stays as Origin, to be fetched.
+func (l lent) place(in protocol.Input) (job.Place, error) {
+	p := job.Place{Path: in.Path, Directory: in.Directory}
+	switch {
+	case in.HasContent || in.Source == "":
+		if in.Directory {
+			return p, malformed("The input %s is a folder and has content. Only a file has.", quoted(in.Path))
+		}
+		if len(in.Content) > protocol.MaxContent {
+			return p, refuse(CodeTooLarge, fault.Invalid, "Put it into a dataset or the project's tree.", "The content of the input %s is longer than %d KiB.", quoted(in.Path), protocol.MaxContent>>10)
+		}
+		p.Content = append([]byte{}, in.Content...)
+		return p, nil
+	case strings.HasPrefix(in.Source, datasetScheme):
+		return l.dataset(p, strings.TrimPrefix(in.Source, datasetScheme))
+	case strings.HasPrefix(in.Source, projectTree):
+		if p.Tree = strings.TrimSuffix(strings.TrimPrefix(in.Source, projectTree), "/"); p.Tree == "" {
+			return p, malformed("The input %s names the project's whole tree. Name a file or a folder in it.", quoted(in.Path))
+		}
+		return p, nil
+	}
+	p.Origin = in.Source
+	if in.Directory {
+		return p, refuse(CodeSource, fault.Denied, "Name the files one by one.", "The input %s is a folder at an address outside, which cannot be fetched.", quoted(in.Path))
+	}
+	return p, nil
+}
+
+const datasetScheme = "tresor://dataset/"
+
+// dataset reads <id or slug>[@version][/path]. What the caller may not use is
+// answered like what does not exist.
+func (l lent) dataset(p job.Place, ref string) (job.Place, error) {
+	name, file, _ := strings.Cut(ref, "/")
+	name, number, pinned := strings.Cut(name, "@")
+	if pinned {
+		n, err := strconv.Atoi(number)
+		if err != nil || n < 1 || strconv.Itoa(n) != number {
+			return p, malformed("The version in %s is not a number from 1 up.", quoted(datasetScheme+ref))
+		}
+		p.Version = n
+	}
+	g, ok := grantOf(l.project, name)
+	if !ok || !l.mayUse(g.DatasetID) {
+		return p, noDataset()
+	}
+	p.Dataset, p.File = g.DatasetID, strings.TrimSuffix(file, "/")
+	switch {
+	case p.File != "" && (path.Clean(p.File) != p.File || strings.HasPrefix(p.File, "../") || p.File == ".." || p.File == "."):
+		return p, malformed("The path in %s is not clean.", quoted(datasetScheme+ref))
+	case p.File == "" && !p.Directory:
+		return p, malformed("%s is a whole dataset, so the input has to be a folder (type DIRECTORY).", quoted(datasetScheme+ref))
+	}
+	return p, nil
+}

@@ -1,0 +1,169 @@
+package gateway
+
+import (
+	"context"
+	"net/url"
+	"path"
+	"strings"
+
+	"tresor/app/access"
+	"tresor/app/audit"
+	"tresor/app/fault"
+	"tresor/app/store"
+)
+
+// Sources lists the allow-list.
+func (s *Service) Sources(ctx context.Context, actor access.Actor) ([]Source, error) {
+	if err := access.May(actor, access.FederationRead, access.Thing{}); err != nil {
+		return nil, err
+	}
+	return s.sources(ctx)
+}
+
+func (s *Service) sources(ctx context.Context) ([]Source, error) {
+	list := []Source{}
+	err := s.DB.View(ctx, func(tx *store.Tx) error {
+		rows, err := tx.Query(`SELECT id, prefix, kind, endpoint, plugin, added_at, added_by_handle FROM gateway_source ORDER BY prefix, plugin`)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var x Source
+			var added int64
+			if err := rows.Scan(&x.ID, &x.Prefix, &x.Kind, &x.Endpoint, &x.Plugin, &added, &x.AddedBy); err != nil {
+				return err
+			}
+			x.AddedAt = store.Time(added)
+			list = append(list, x)
+		}
+		return rows.Err()
+	})
+	return list, fault.Wrap("gateway.sources", err)
+}
+
+// AddSource allows a prefix; of src only Prefix, Kind, Endpoint and Plugin count.
+// Operators only. Errors: Denied, Invalid, Conflict for one that is there.
+func (s *Service) AddSource(ctx context.Context, actor access.Actor, src Source) (Source, error) {
+	const op = "gateway.AddSource"
+	if err := access.May(actor, access.FederationManage, access.Thing{}); err != nil {
+		return Source{}, err
+	}
+	if err := src.normalise(op); err != nil {
+		return Source{}, err
+	}
+	err := s.update(ctx, func(tx *store.Tx) error {
+		src.ID, src.AddedAt, src.AddedBy = s.IDs(), tx.Now(), actor.Handle
+		_, err := tx.Exec(`INSERT INTO gateway_source (id, prefix, kind, endpoint, plugin, added_at, added_by, added_by_handle) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+			src.ID, src.Prefix, src.Kind, src.Endpoint, src.Plugin, store.Millis(src.AddedAt), actor.ID, actor.Handle)
+		if store.Duplicate(err) {
+			return fault.Kinded(op, fault.Conflict, err, "%s is on the list already.", src.Prefix)
+		}
+		if err != nil {
+			return err
+		}
+		_, err = s.Log.Append(tx, audit.By(actor, "gateway.source-added", "source:"+src.ID, "", "kind", src.Kind, "prefix_sha256", digest([]byte(src.Prefix))))
+		return err
+	})
+	if err != nil {
+		return Source{}, fault.Wrap(op, err)
+	}
+	return src, nil
+}
+
+// DropSource takes a prefix off the list. Operators only. Errors: Denied, NotFound.
+func (s *Service) DropSource(ctx context.Context, actor access.Actor, id string) error {
+	const op = "gateway.DropSource"
+	if err := access.May(actor, access.FederationManage, access.Thing{}); err != nil {
+		return err
+	}
+	return fault.Wrap(op, s.update(ctx, func(tx *store.Tx) error {
+		res, err := tx.Exec(`DELETE FROM gateway_source WHERE id = ?`, id)
+		if err != nil {
+			return err
+		}
+		if n, err := res.RowsAffected(); err != nil || n == 0 {
+			return fault.Kinded(op, fault.NotFound, err, access.NotSeen)
+		}
+		_, err = s.Log.Append(tx, audit.By(actor, "gateway.source-dropped", "source:"+id, ""))
+		return err
+	}))
+}
+
+// normalise checks an entry of the list. A prefix ends with a slash, so that
+// "data.example.org" does not allow "data.example.org.evil.net".
+func (src *Source) normalise(op string) error {
+	src.Prefix, src.Endpoint, src.Plugin = strings.TrimSpace(src.Prefix), strings.TrimSpace(src.Endpoint), strings.TrimSpace(src.Plugin)
+	u, err := plainURL(src.Prefix)
+	if err != nil || u.RawQuery != "" {
+		return fault.New(op, fault.Invalid, "Write the source as https://host/path/, s3://bucket/path/ or drs://host/, without a name, a password or a question mark.")
+	}
+	if src.Kind == "" {
+		src.Kind = u.Scheme
+	}
+	if src.Kind != u.Scheme || (src.Kind != SourceHTTPS && src.Kind != SourceS3 && src.Kind != SourceDRS) {
+		return fault.New(op, fault.Invalid, "The source begins with https://, s3:// or drs://, and its kind is the same word.")
+	}
+	if src.Plugin != "" && (src.Kind != SourceHTTPS || !word(src.Plugin)) {
+		return fault.New(op, fault.Invalid, "A plugin calls https:// addresses only, and is named by its short name.")
+	}
+	if src.Kind == SourceHTTPS {
+		src.Endpoint = ""
+	} else if e, err := plainURL(src.Endpoint); err != nil || e.Scheme != SourceHTTPS || e.RawQuery != "" {
+		return fault.New(op, fault.Invalid, "Say which https:// address answers for %s.", src.Prefix)
+	} else {
+		src.Endpoint = strings.TrimSuffix(e.String(), "/")
+	}
+	if !strings.HasSuffix(u.Path, "/") {
+		u.Path += "/"
+	}
+	src.Prefix = u.String()
+	return nil
+}
+
+// plainURL parses an address that means the same to everybody who reads it: no
+// user, no fragment, no escaped slash or dot, a clean path, a host in small letters.
+func plainURL(raw string) (*url.URL, error) {
+	bad := fault.New("gateway.plainURL", fault.Invalid, "The address %s is not plain: write scheme, host and a clean path.", quoted(raw))
+	if len(raw) > 2000 || strings.ContainsFunc(raw, func(r rune) bool { return r <= ' ' || r == '\\' || r == 0x7f }) {
+		return nil, bad
+	}
+	u, err := url.Parse(raw)
+	if err != nil || u.Host == "" || u.User != nil || u.Opaque != "" || u.Fragment != "" || strings.Contains(raw, "#") || u.Hostname() == "" {
+		return nil, bad
+	}
+	u.Scheme, u.Host = strings.ToLower(u.Scheme), strings.ToLower(u.Host)
+	lower := strings.ToLower(u.EscapedPath())
+	if strings.Contains(lower, "%2f") || strings.Contains(lower, "%2e") || strings.Contains(lower, "%5c") || strings.Contains(lower, "%00") {
+		return nil, bad
+	}
+	if p := u.Path; p != "" {
+		clean := path.Clean(p)
+		if strings.HasSuffix(p, "/") && clean != "/" {
+			clean += "/"
+		}
+		if clean != p {
+			return nil, bad
+		}
+	}
+	return u, nil
+}
+
+// covers reports whether an entry allows the address.
+func (src Source) covers(u *url.URL) bool {
+	p, err := plainURL(src.Prefix)
+	if err != nil || p.Scheme != u.Scheme || p.Hostname() != u.Hostname() || port(p) != port(u) {
+		return false
+	}
+	return strings.HasPrefix(u.EscapedPath(), p.EscapedPath())
+}
+
+func port(u *url.URL) string {
+	if p := u.Port(); p != "" {
+		return p
+	}
+	if u.Scheme == SourceHTTPS {
+		return "443"
+	}
+	return ""
+}

@@ -1,0 +1,330 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"math"
+	"strings"
+	"time"
+
+	"tresor/app/access"
+	"tresor/app/fault"
+	"tresor/app/job"
+	"tresor/app/project"
+	"tresor/app/store"
+	"tresor/plugins/protocol"
+)
+
+// The most that a request may hold besides what a job bounds itself.
+const (
+	maxRemote = 200  // bytes of a remote id
+	maxLabel  = 1000 // bytes of a task's name
+	maxTags   = 100
+	maxKey    = 256      // bytes of a tag's name
+	maxValue  = 4096     // bytes of a tag's value
+	maxNotes  = 64 << 10 // bytes of all notes
+)
+
+// order is a request on its way to become a job.
+type order struct {
+	p      *party
+	l      lent
+	r      protocol.JobRequest
+	remote string
+	sum    string
+	size   int64
+	plugin string
+	who    Caller
+}
+
+// Submit asks for a job. The local decision is final: project, member, end date,
+// datasets and sources are looked at here, and once more when the job starts.
+func (h *host) Submit(ctx context.Context, r protocol.JobRequest) (protocol.JobState, error) {
+	p, err := h.party(ctx)
+	if err != nil {
+		h.account(ctx, p, Entry{What: WhatCreate}, err)
+		return protocol.JobState{}, h.fail(err)
+	}
+	o := order{p: p, r: r, remote: h.remoteOr(r.RemoteID), sum: h.sum, size: h.size, plugin: h.plugin, who: h.who}
+	if r.RemoteID != "" {
+		o.remote = r.RemoteID
+	}
+	st, fresh, err := h.s.accept(ctx, &o)
+	h.mu.Lock()
+	h.wrote, h.project = true, o.l.project.ID
+	h.mu.Unlock()
+	switch {
+	case err != nil:
+		h.account(ctx, p, Entry{What: WhatCreate, RemoteID: o.remote}, err)
+		return protocol.JobState{}, h.fail(err)
+	case !fresh:
+		h.s.tally.add(Entry{Principal: p.key, Project: o.l.project.ID, Direction: In, What: WhatCreate, Outcome: Answered, Bytes: o.size}, nil)
+	}
+	return st, nil
+}
+
+// accept makes the job, or finds the one that the same request made before.
+func (s *Service) accept(ctx context.Context, o *order) (protocol.JobState, bool, error) {
+	if o.sum == "" {
+		b, err := json.Marshal(o.r)
+		if err != nil {
+			return protocol.JobState{}, false, fault.Wrap("gateway.accept", err)
+		}
+		o.sum, o.size = digest(b), int64(len(b))
+	}
+	if err := o.check(); err != nil {
+		return protocol.JobState{}, false, err
+	}
+	if st, err := s.again(ctx, s.DB.View, o); err != nil || st.ID != "" {
+		return st, false, err
+	}
+	var err error
+	if o.l, err = o.p.in(o.r.Project); err != nil {
+		return protocol.JobState{}, false, err
+	}
+	if err := o.l.ready(s.Now()); err != nil {
+		return protocol.JobState{}, false, err
+	}
+	sub, err := s.submission(ctx, o)
+	if err != nil {
+		return protocol.JobState{}, false, err
+	}
+	return s.hand(ctx, o, sub)
+}
+
+// hand gives the submission to app/job; everything of ours is in its transaction.
+func (s *Service) hand(ctx context.Context, o *order, sub job.Submission) (protocol.JobState, bool, error) {
+	var give func()
+	sub.Also = func(tx *store.Tx, j job.Job) error {
+		var err error
+		if give, err = s.quota(tx, o.p); err != nil {
+			return err
+		}
+		return s.record(tx, o, j)
+	}
+	j, err := s.Jobs.Submit(ctx, o.l.actor, sub)
+	if err == nil {
+		return protocol.JobState{ID: j.ID, State: string(j.State), Project: o.l.project.Slug, Name: o.r.Name, CreatedAt: j.CreatedAt}, true, nil
+	}
+	if give != nil {
+		give()
+	}
+	if o.remote != "" && store.Duplicate(err) { // another copy of the same request was faster
+		if st, err := s.again(ctx, s.update, o); err != nil || st.ID != "" {
+			return st, false, err
+		}
+	}
+	return protocol.JobState{}, false, s.meaning(ctx, o, err)
+}
+
+// meaning gives a refusal of app/job the code that callers know.
+func (s *Service) meaning(_ context.Context, o *order, err error) error {
+	switch fault.KindOf(err) {
+	case fault.Conflict:
+		if err2 := o.l.ready(s.Now()); err2 != nil {
+			return err2
+		}
+		return coded(CodeClosed, err)
+	case fault.NotFound: // the sponsor has just left the project, or an image or file is gone
+		return coded(CodeNoProject, noProject())
+	}
+	return coded(codeOf(err), err)
+}
+
+func (s *Service) quota(tx *store.Tx, p *party) (func(), error) {
+	switch {
+	case p.machine():
+		return s.counts.take(tx, p.key, p.record.Quotas)
+	case p.kind == Inside:
+		return s.counts.take(tx, p.key, insideQuotas)
+	}
+	return func() {}, nil
+}
+
+// again finds the task of an earlier request with the same remote id.
+func (s *Service) again(ctx context.Context, look func(context.Context, func(*store.Tx) error) error, o *order) (protocol.JobState, error) {
+	if o.remote == "" {
+		return protocol.JobState{}, nil
+	}
+	var t task
+	err := look(ctx, func(tx *store.Tx) error {
+		var err error
+		t, err = scanTask(tx.QueryRow(`SELECT `+taskColumns+` FROM gateway_task WHERE principal = ? AND plugin = ? AND remote_id = ?`, o.p.key, o.plugin, o.remote))
+		return err
+	})
+	if store.NotFound(err) {
+		return protocol.JobState{}, nil
+	}
+	if err != nil {
+		return protocol.JobState{}, fault.Wrap("gateway.again", err)
+	}
+	if t.sum != o.sum {
+		return protocol.JobState{}, refuse(CodeConflict, fault.Conflict, "Use a new id for a new request.", "The id of this request was used before for another one.")
+	}
+	for _, l := range o.p.lent {
+		if l.project.ID == t.project {
+			o.l = l
+			return t.state(l.project.Slug), nil
+		}
+	}
+	return protocol.JobState{}, noProject() // it was taken back meanwhile
+}
+
+// check refuses what no project could accept.
+func (o *order) check() error {
+	r := o.r
+	switch {
+	case len(o.remote) > maxRemote || line(o.remote, maxRemote) != o.remote:
+		return malformed("The request's id is longer than %d bytes or holds control characters.", maxRemote)
+	case len(r.Name) > maxLabel:
+		return malformed("The name is longer than %d bytes.", maxLabel)
+	case len(r.Document) > protocol.MaxDocument:
+		return refuse(CodeTooLarge, fault.Invalid, "Put long texts into inputs.", "The task is larger than %d KiB.", protocol.MaxDocument>>10)
+	case len(r.Tags) > maxTags:
+		return malformed("The task has more than %d tags.", maxTags)
+	case len(r.Tasks) == 0:
+		return malformed("The task has nothing to run.")
+	}
+	for k, v := range r.Tags {
+		if k == "" || len(k) > maxKey || len(v) > maxValue {
+			return malformed("A tag has no name, a name longer than %d bytes or a value longer than %d bytes.", maxKey, maxValue)
+		}
+	}
+	notes := 0
+	for _, n := range r.Notes {
+		notes += len(n)
+	}
+	if notes > maxNotes {
+		return malformed("The notes are longer than %d KiB.", maxNotes>>10)
+	}
+	if q := o.p.record.Quotas.Cores; o.p.machine() && r.Resources.Cores > q {
+		return refuse(CodeQuota, fault.Denied, "Ask for fewer processors.", "A task of yours may use %d processors, and this one asks for %d.", q, r.Resources.Cores)
+	}
+	return nil
+}
+
+// ready refuses a project that takes no work, or for which nobody answers.
+func (l lent) ready(now time.Time) error {
+	switch p := l.project; {
+	case l.standing != nil:
+		return l.standing
+	case p.State != project.Active:
+		return refuse(CodeClosed, fault.Denied, "Ask the lead of the project.", "The project %s is closed and takes no new work.", p.Slug)
+	case p.EndsAt != nil && !p.EndsAt.After(now):
+		return refuse(CodeExpired, fault.Denied, "Ask the lead of the project.", "The project %s has ended and takes no new work.", p.Slug)
+	}
+	return nil
+}
+
+// submission translates the request for app/job.
+func (s *Service) submission(ctx context.Context, o *order) (job.Submission, error) {
+	r := o.r
+	sub := job.Submission{Project: o.l.project.ID, Name: o.title(), Purpose: paragraph(r.Description, 4000), Volumes: r.Volumes, Limits: o.limits(s.Limits),
+		Via: o.p.via, OnBehalf: line(o.who.OnBehalf, 100), WaitForImage: true, EveryJob: o.p.record.Approval == ApprovalEvery, Inside: true}
+	for _, t := range r.Tasks {
+		sub.Tasks = append(sub.Tasks, job.Task{Image: t.Image, Argv: t.Argv, Env: t.Env, Workdir: t.Workdir, Stdin: t.Stdin, Stdout: t.Stdout, Stderr: t.Stderr, IgnoreError: t.IgnoreError})
+	}
+	for _, out := range r.Outputs {
+		w, err := want(out)
+		if err != nil {
+			return sub, err
+		}
+		sub.Wants = append(sub.Wants, w)
+	}
+	places, err := s.places(ctx, o)
+	sub.Places = places
+	return sub, err
+}
+
+func (o *order) title() string {
+	if n := line(o.r.Name, 120); n != "" {
+		return n
+	}
+	return line("Task of "+o.p.name, 120)
+}
+
+// limits maps the resources; what is not asked for is the appliance's default,
+// and never more than the principal's quota.
+func (o *order) limits(def job.Limits) *job.Limits {
+	q := o.r.Resources
+	l := job.Limits{Cores: float64(q.Cores), Memory: bytesOf(q.RAM), FileSize: bytesOf(q.Disk), WallSeconds: (q.WallMS + 999) / 1000}
+	if most := float64(o.p.record.Quotas.Cores); o.p.machine() && l.Cores == 0 && def.Cores > most {
+		l.Cores = most
+	}
+	return &l
+}
+
+// bytesOf reads GB (1e9 bytes).
+func bytesOf(gb float64) int64 {
+	if !(gb > 0) || math.IsInf(gb, 0) {
+		return 0
+	}
+	return int64(min(gb*1e9, float64(1<<60)))
+}
+
+const projectTree = "file:///project/"
+
+// want is one output: below file:///project/ it stays inside, everything else waits
+// for a release, and its target is no more than a word that is given back.
+func want(out protocol.Output) (job.Want, error) {
+	w := job.Want{Path: out.Path, Prefix: out.Prefix, Directory: out.Directory, Target: out.Target}
+	rest, inside := strings.CutPrefix(out.Target, projectTree)
+	if !inside {
+		return w, nil
+	}
+	if w.Tree = strings.TrimSuffix(rest, "/"); w.Tree == "" {
+		return w, malformed("The output %s names the project's whole tree. Name a file or a folder in it.", quoted(out.Path))
+	}
+	return w, nil
+}
+
+// record writes our side of a job: the task, its tags, the ledger and the event.
+func (s *Service) record(tx *store.Tx, o *order, j job.Job) error {
+	var remote any
+	if o.remote != "" {
+		remote = o.remote
+	}
+	if o.r.Tags == nil {
+		o.r.Tags = map[string]string{}
+	}
+	_, err := tx.Exec(`INSERT INTO gateway_task (id, principal, kind, plugin, project, name, state, tags, remote_id, request_sha256, on_behalf, created_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		j.ID, o.p.key, string(o.p.kind), o.plugin, j.Project, o.r.Name, string(j.State), mustJSON(o.r.Tags), remote, o.sum, j.OnBehalf, store.Millis(tx.Now()))
+	if err != nil {
+		return err
+	}
+	if o.r.Notes == nil {
+		o.r.Notes = []string{}
+	}
+	if o.r.Document == nil {
+		o.r.Document = []byte{}
+	}
+	if _, err := tx.Exec(`INSERT INTO gateway_document (task, document, notes) VALUES (?, ?, ?)`, j.ID, o.r.Document, mustJSON(o.r.Notes)); err != nil {
+		return err
+	}
+	for k, v := range o.r.Tags {
+		if _, err := tx.Exec(`INSERT INTO gateway_tag (key, value, task) VALUES (?, ?, ?)`, k, v, j.ID); err != nil {
+			return err
+		}
+	}
+	e := Entry{Principal: o.p.key, Project: j.Project, Direction: In, What: WhatCreate, RemoteID: o.remote, Task: j.ID, SHA256: o.sum, Bytes: o.size, Outcome: Accepted, Correlation: o.who.Correlation}
+	if err := s.write(tx, e); err != nil {
+		return err
+	}
+	_, err = s.Log.Append(tx, e.event(access.Actor{ID: o.l.actor.ID, Handle: o.l.actor.Handle}, o.p.via))
+	tx.AfterCommit(func() { s.tally.accepted.Add(1) })
+	s.announce(tx)
+	return err
+}
+
+// Answered returns the task that an earlier request of a principal with this
+// remote id became, through one plugin; "" when there was none.
+func (s *Service) Answered(ctx context.Context, principal, plugin, remoteID string) (id string, err error) {
+	err = s.DB.View(ctx, func(tx *store.Tx) error {
+		return tx.QueryRow(`SELECT id FROM gateway_task WHERE principal = ? AND plugin = ? AND remote_id = ?`, principal, plugin, remoteID).Scan(&id)
+	})
+	if store.NotFound(err) {
+		return "", nil
+	}
+	return id, fault.Wrap("gateway.Answered", err)
+}

@@ -1,0 +1,174 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"tresor/app/fault"
+	"tresor/app/job"
+	"tresor/app/store"
+	"tresor/plugins/protocol"
+)
+
+// broken is the state of a job that failed without a command to blame.
+const broken = "broken"
+
+// task is a row of gateway_task.
+type task struct {
+	id, principal, plugin, project, name, rawState, tags, sum, wayOut, wayNote string
+	kind                                                                       Kind
+	created                                                                    time.Time
+	ended                                                                      bool
+}
+
+const taskColumns = `id, principal, kind, plugin, project, name, state, tags, request_sha256, way_out, way_note, created_at, ended_at IS NOT NULL`
+
+func scanTask(row scanner) (task, error) {
+	var t task
+	var created int64
+	err := row.Scan(&t.id, &t.principal, &t.kind, &t.plugin, &t.project, &t.name, &t.rawState, &t.tags, &t.sum, &t.wayOut, &t.wayNote, &created, &t.ended)
+	t.created = store.Time(created)
+	return t, err
+}
+
+// state is what the row alone says.
+func (t task) state(slug string) protocol.JobState {
+	return protocol.JobState{ID: t.id, State: t.rawState, Project: slug, Name: t.name, CreatedAt: t.created}
+}
+
+// scope is which tasks a party sees: a machine its own, a person and a program
+// inside those of the project.
+func (p *party) scope() (column, value string) {
+	if p.machine() {
+		return "principal", p.key
+	}
+	return "project", p.bound
+}
+
+// sees reports whether a task is in the party's scope. A machine loses sight of its
+// tasks in a project that was taken back.
+func (p *party) sees(t task) bool {
+	column, value := p.scope()
+	if column == "project" {
+		return t.project == value
+	}
+	_, lent := p.slug(t.project)
+	return t.principal == value && lent
+}
+
+func (p *party) slug(project string) (string, bool) {
+	for _, l := range p.lent {
+		if l.project.ID == project {
+			return l.project.Slug, true
+		}
+	}
+	return "", false
+}
+
+// mineTx loads a task of the party that came through the plugin; every other one is
+// not found.
+func (s *Service) mineTx(tx *store.Tx, p *party, plugin, id string) (task, error) {
+	t, err := scanTask(tx.QueryRow(`SELECT `+taskColumns+` FROM gateway_task WHERE id = ?`, id))
+	if store.NotFound(err) || err == nil && (t.plugin != plugin || !p.sees(t)) {
+		return task{}, notFound()
+	}
+	return t, fault.Wrap("gateway.task", err)
+}
+
+func (s *Service) mine(ctx context.Context, p *party, plugin, id string) (t task, err error) {
+	err = s.DB.View(ctx, func(tx *store.Tx) error {
+		t, err = s.mineTx(tx, p, plugin, id)
+		return err
+	})
+	return t, err
+}
+
+// Moved notes a job's new state in the transaction that changes it; job.Deps.Moved.
+func (s *Service) Moved(tx *store.Tx, j job.Job) error {
+	if j.Via == "" {
+		return nil
+	}
+	var ended any
+	if j.State.Terminal() {
+		ended = store.Millis(tx.Now())
+	}
+	var key string
+	err := tx.QueryRow(`UPDATE gateway_task SET state = ?, ended_at = ? WHERE id = ? RETURNING principal`, stateOf(j), ended, j.ID).Scan(&key)
+	if store.NotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fault.Wrap("gateway.Moved", err)
+	}
+	if ended != nil {
+		tx.AfterCommit(func() { s.counts.ended(key) })
+	}
+	if j.State == job.Held {
+		tx.AfterCommit(s.nudge)
+	}
+	if j.State == job.Submitted || j.State == job.Approved || j.State == job.Refused {
+		s.announce(tx)
+	}
+	return nil
+}
+
+// nudge makes Run look at held jobs soon.
+func (s *Service) nudge() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// stateOf tells a command that failed from a host that did.
+func stateOf(j job.Job) string {
+	if j.State != job.Failed {
+		return string(j.State)
+	}
+	for _, t := range j.Tasks {
+		if t.State == job.TaskFailed && t.ExitCode != nil {
+			return string(job.Failed)
+		}
+	}
+	return broken
+}
+
+// Allowed is asked once more before a job starts; job.Deps.Allowed. What was true
+// when the task arrived has to be true still: the principal, its project, the
+// person who answers and the datasets.
+func (s *Service) Allowed(tx *store.Tx, j job.Job) error {
+	const op = "gateway.Allowed"
+	if j.Via == "" {
+		return nil
+	}
+	t, err := scanTask(tx.QueryRow(`SELECT `+taskColumns+` FROM gateway_task WHERE id = ?`, j.ID))
+	if store.NotFound(err) || err == nil && t.kind != Client && t.kind != Hub {
+		return nil // in a person's own name: app/job looks at the person
+	}
+	if err != nil {
+		return fault.Wrap(op, err)
+	}
+	var sponsor, datasets string
+	err = tx.QueryRow(`SELECT u.sponsor, u.datasets FROM gateway_use u JOIN gateway_principal p ON p.id = u.principal
+		WHERE p.id = ? AND p.state = 'active' AND u.project = ?`, t.principal, t.project).Scan(&sponsor, &datasets)
+	if store.NotFound(err) {
+		return fault.New(op, fault.Denied, "Who sent this job may not send work to this project any more.")
+	}
+	if err != nil {
+		return fault.Wrap(op, err)
+	}
+	if sponsor != j.Submitter.ID {
+		return fault.New(op, fault.Denied, "Another person answers for this work now. It has to be sent again.")
+	}
+	var may []string
+	if err := json.Unmarshal([]byte(datasets), &may); err != nil {
+		return fault.Wrap(op, err)
+	}
+	for _, d := range j.Datasets {
+		if !has(may, d.ID) && !has(may, anyData) {
+			return fault.New(op, fault.Denied, "Who sent this job may not use the dataset %s any more.", d.Slug)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,85 @@
+package gateway
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// An address that sends wrong tokens may try so many, and one more after each pause.
+const (
+	guessBurst = 20
+	mostHosts  = 16384
+)
+
+var guessEvery = rate.Every(3 * time.Second)
+
+// buckets is a bounded map of token buckets, one for an address. Full of fresh
+// offenders it turns every stranger away, so a flood cannot grow memory.
+type buckets struct {
+	mu    sync.Mutex
+	limit rate.Limit
+	burst int
+	all   map[string]*rate.Limiter
+}
+
+func newBuckets(limit rate.Limit, burst int) *buckets {
+	return &buckets{limit: limit, burst: burst, all: map[string]*rate.Limiter{}}
+}
+
+// dry reports whether the address has no guess left.
+func (b *buckets) dry(key string, now time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	l, ok := b.all[key]
+	return ok && l.TokensAt(now) < 1
+}
+
+// spend takes one guess from the address.
+func (b *buckets) spend(key string, now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	l, ok := b.all[key]
+	if !ok {
+		if len(b.all) >= mostHosts {
+			b.sweep(now)
+		}
+		if len(b.all) >= mostHosts {
+			return
+		}
+		l = rate.NewLimiter(b.limit, b.burst)
+		b.all[key] = l
+	}
+	l.AllowN(now, 1)
+}
+
+// sweep drops full buckets; the caller holds mu.
+func (b *buckets) sweep(now time.Time) {
+	for key, l := range b.all {
+		if l.TokensAt(now) >= float64(b.burst) {
+			delete(b.all, key)
+		}
+	}
+}
+
+// addressOf groups an IPv6 caller by its /64: a host has all of it.
+func addressOf(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		host = r.RemoteAddr
+	}
+	ip, err := netip.ParseAddr(host)
+	if err != nil {
+		return host
+	}
+	if ip = ip.Unmap().WithZone(""); ip.Is6() {
+		if p, err := ip.Prefix(64); err == nil {
+			return p.String()
+		}
+	}
+	return ip.String()
+}

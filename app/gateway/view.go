@@ -1,0 +1,223 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"tresor/app/fault"
+	"tresor/app/job"
+	"tresor/app/output"
+	"tresor/app/release"
+	"tresor/app/store"
+	"tresor/plugins/protocol"
+)
+
+// streamEnd is how much of what a program wrote a caller inside is shown.
+const streamEnd = 64 << 10
+
+// State answers one task of this caller, as much of it as view says.
+func (h *host) State(ctx context.Context, id string, view protocol.View) (protocol.JobState, error) {
+	p, err := h.party(ctx)
+	if err != nil {
+		return protocol.JobState{}, h.fail(err)
+	}
+	var st protocol.JobState
+	err = h.s.DB.View(ctx, func(tx *store.Tx) error {
+		t, err := h.s.mineTx(tx, p, h.plugin, id)
+		if err != nil {
+			return err
+		}
+		slug, _ := p.slug(t.project)
+		st, err = h.s.view(tx, p, t, slug, view)
+		return err
+	})
+	if err == nil && view == protocol.Full && p.kind == Inside {
+		h.s.streams(ctx, &st)
+	}
+	return st, h.fail(err)
+}
+
+// view builds a task's state. Minimal needs no more than the row.
+func (s *Service) view(tx *store.Tx, p *party, t task, slug string, view protocol.View) (protocol.JobState, error) {
+	if view == protocol.Minimal {
+		return protocol.JobState{ID: t.id, State: t.rawState}, nil
+	}
+	st := t.state(slug)
+	if err := json.Unmarshal([]byte(t.tags), &st.Tags); err != nil {
+		return st, fault.Wrap("gateway.view", err)
+	}
+	var notes string
+	if err := tx.QueryRow(`SELECT document, notes FROM gateway_document WHERE task = ?`, t.id).Scan(&st.Document, &notes); err != nil {
+		return st, fault.Wrap("gateway.view", err)
+	}
+	if waits(t.rawState) && view == protocol.Basic {
+		return st, nil // nothing has begun: the job has no more to say
+	}
+	j, err := s.Jobs.Lookup(tx, t.id)
+	if err != nil {
+		return st, err
+	}
+	st.StartedAt, st.FinishedAt = at(j.StartedAt), at(j.FinishedAt)
+	if !j.State.Terminal() && j.State != job.Held {
+		st.FinishedAt = time.Time{}
+	}
+	st.Tasks = ended(j)
+	if err := s.outputs(tx, &st, t, j); err != nil {
+		return st, err
+	}
+	if view == protocol.Full {
+		if err := json.Unmarshal([]byte(notes), &st.Messages); err != nil {
+			return st, fault.Wrap("gateway.view", err)
+		}
+		st.Messages = append(st.Messages, messages(p, t, j)...)
+	}
+	return st, nil
+}
+
+func waits(state string) bool {
+	switch job.State(state) {
+	case job.Submitted, job.Approved, job.Queued:
+		return true
+	}
+	return false
+}
+
+func at(t *time.Time) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return *t
+}
+
+// ended lists the tasks that ran to an end, in order.
+func ended(j job.Job) []protocol.TaskState {
+	var list []protocol.TaskState
+	for _, t := range j.Tasks {
+		if t.FinishedAt == nil || t.ExitCode == nil {
+			break
+		}
+		list = append(list, protocol.TaskState{ExitCode: *t.ExitCode, StartedAt: at(t.StartedAt), FinishedAt: at(t.FinishedAt)})
+	}
+	return list
+}
+
+// outputs lists files that are where they were asked for: in the project's tree, or
+// in a release. What is held has no name, no size and no hash outside.
+func (s *Service) outputs(tx *store.Tx, st *protocol.JobState, t task, j job.Job) error {
+	var r release.Release
+	if j.State == job.Released {
+		var err error
+		if r, err = s.Releases.OfJob(tx, t.id); err != nil {
+			return err
+		}
+		st.Release = r.ID
+	} else if !j.State.Terminal() && j.State != job.Held {
+		return nil
+	}
+	found, err := s.Jobs.OutputsOf(tx, t.id)
+	if err != nil {
+		return err
+	}
+	for _, f := range found {
+		o, ok, err := s.file(tx, f, r)
+		if err != nil {
+			return err
+		}
+		if ok {
+			st.Outputs = append(st.Outputs, o)
+		}
+	}
+	return nil
+}
+
+// file is one output as a caller may know it; false for what is still held.
+func (s *Service) file(tx *store.Tx, f job.Found, r release.Release) (protocol.OutputFile, bool, error) {
+	if f.Tree {
+		return protocol.OutputFile{Path: f.Path, Target: f.Target, Size: f.Size, SHA256: f.SHA256}, true, nil
+	}
+	if r.ID == "" || f.State != output.Released {
+		return protocol.OutputFile{}, false, nil
+	}
+	rf, err := s.released(tx, f, r)
+	if err != nil || rf.Path == "" {
+		return protocol.OutputFile{}, false, err
+	}
+	return protocol.OutputFile{Path: f.Path, Target: f.Target, Size: rf.Size, SHA256: rf.SHA256, Release: r.ID}, true, nil
+}
+
+// released finds the output in the release, as it was reviewed.
+func (s *Service) released(tx *store.Tx, f job.Found, r release.Release) (release.File, error) {
+	o, err := s.Outputs.Get(tx, f.Output)
+	if err != nil {
+		return release.File{}, err
+	}
+	for _, rf := range r.Files {
+		if rf.Path == o.Path {
+			return rf, nil
+		}
+	}
+	return release.File{}, nil
+}
+
+// streams adds the end of what each task wrote; for callers inside only.
+func (s *Service) streams(ctx context.Context, st *protocol.JobState) {
+	for i := range st.Tasks {
+		for _, x := range []struct {
+			to  *string
+			err bool
+		}{{&st.Tasks[i].Stdout, false}, {&st.Tasks[i].Stderr, true}} {
+			text, err := s.Jobs.TaskOutput(ctx, st.ID, i, x.err, streamEnd)
+			if err != nil {
+				s.Logger.Warn("gateway: reading what a task wrote", "job", st.ID, "err", err)
+				continue
+			}
+			*x.to = text
+		}
+	}
+}
+
+// withheld says why a caller outside sees no output of programs.
+const withheld = "What the programs wrote to standard output and standard error stays inside. Only reviewed outputs leave this server."
+
+// messages says for people where a task stands. They name no person and no file.
+func messages(p *party, t task, j job.Job) []string {
+	var m []string
+	add := func(s string) {
+		if s != "" {
+			m = append(m, s)
+		}
+	}
+	add(waiting(t, j))
+	switch j.State {
+	case job.Failed, job.Cancelled, job.Refused, job.Rejected:
+		add(j.Reason)
+		add(j.Next)
+	}
+	if p.kind != Inside && len(j.Tasks) > 0 && j.Tasks[0].StartedAt != nil {
+		add(withheld)
+	}
+	return m
+}
+
+// waiting says what an open task waits for, and whose turn it is.
+func waiting(t task, j job.Job) string {
+	switch j.State {
+	case job.Submitted:
+		if j.WaitingImage != "" {
+			return "Waits for the image " + line(j.WaitingImage, 200) + ": an operator of this server has to import and approve it."
+		}
+		return "Waits for approval by the lead of the project or a data steward."
+	case job.Queued:
+		return "Waits for a free place on the server."
+	case job.Held:
+		if t.wayNote != "" {
+			return t.wayNote
+		}
+		if j.AirlockRequest != "" {
+			return "The outputs are held: a request for their release is with the reviewers or the person who answers for this task."
+		}
+		return "The outputs are held: the person in the project who answers for this task has to ask for their release."
+	}
+	return ""
+}
