@@ -23,14 +23,21 @@ const nodesTag = "tres"
 const maxOpen = 5000 // tasks of one project that have not ended
 
 // create splits a task into one signed order per node and keeps all of it, then
-// answers. What comes after is the workers' work.
-func (s *Service) create(ctx context.Context, c caller, t model.Task) (string, error) {
+// answers. What comes after is the workers' work. The same key of the same person
+// is the same task, so that a client may repeat a request whose answer was lost.
+func (s *Service) create(ctx context.Context, c caller, t model.Task, key string) (string, error) {
 	const op = "hub.create"
 	if !c.open {
 		return "", fault.New(op, fault.Conflict, "The project %s is closed: it takes no new tasks.", c.projectSlug)
 	}
 	if p := t.Tags["project"]; p != "" && p != c.projectSlug && p != c.project {
 		return "", fault.New(op, fault.Invalid, "The tag project names %q, but this token is for the project %s. Leave the tag out.", clip(p, 60), c.projectSlug)
+	}
+	if len(key) > 200 {
+		return "", fault.New(op, fault.Invalid, "The Idempotency-Key is longer than 200 bytes.")
+	}
+	if id, err := s.repeated(ctx, op, c, t, key); err != nil || id != "" {
+		return id, err
 	}
 	nodes, err := s.targets(ctx, c, t)
 	if err != nil {
@@ -47,13 +54,33 @@ func (s *Service) create(ctx context.Context, c caller, t model.Task) (string, e
 		}
 		rows[i] = newPart{node: n.Node, seq: e.Seq, envelope: text}
 	}
-	if err := s.keep(ctx, op, c, id, t, rows); err != nil {
+	if err := s.keep(ctx, op, c, id, t, key, rows); store.Duplicate(err) {
+		return s.repeated(ctx, op, c, t, key) // two at once: the other one was faster
+	} else if err != nil {
 		return "", fault.Wrap(op, err)
 	}
 	for _, n := range nodes {
 		s.wake(n.Node)
 	}
 	return id, nil
+}
+
+// repeated finds the task that was made with a key before.
+func (s *Service) repeated(ctx context.Context, op string, c caller, t model.Task, key string) (id string, err error) {
+	if key == "" {
+		return "", nil
+	}
+	var document string
+	err = s.DB.View(ctx, func(tx *store.Tx) error {
+		return tx.QueryRow(`SELECT id, document FROM hub_task WHERE project = ? AND person = ? AND repeat = ?`, c.project, c.person, key).Scan(&id, &document)
+	})
+	if store.NotFound(err) {
+		return "", nil
+	}
+	if err == nil && document != string(model.AppendRequest(nil, &t)) {
+		return "", fault.New(op, fault.Conflict, "This Idempotency-Key was used for another task. Use a new one.")
+	}
+	return id, err
 }
 
 // targets reads the tag tres: no tag is every node of the project.
@@ -135,7 +162,7 @@ type newPart struct {
 }
 
 // keep stores task and orders in one transaction.
-func (s *Service) keep(ctx context.Context, op string, c caller, id string, t model.Task, rows []newPart) error {
+func (s *Service) keep(ctx context.Context, op string, c caller, id string, t model.Task, key string, rows []newPart) error {
 	document := model.AppendRequest(nil, &t)
 	return s.DB.Update(ctx, func(tx *store.Tx) error {
 		var open int
@@ -146,8 +173,8 @@ func (s *Service) keep(ctx context.Context, op string, c caller, id string, t mo
 			return fault.New(op, fault.Exhausted, "The project has %d tasks that have not ended. Wait for some, or cancel them.", open)
 		}
 		now := store.Millis(tx.Now())
-		_, err := tx.Exec(`INSERT INTO hub_task (id, project, person, person_name, name, state, document, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-			id, c.project, c.person, c.name, t.Name, string(model.Queued), string(document), now)
+		_, err := tx.Exec(`INSERT INTO hub_task (id, project, person, person_name, name, state, document, repeat, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, nullif(?, ''), ?)`,
+			id, c.project, c.person, c.name, t.Name, string(model.Queued), string(document), key, now)
 		if err != nil {
 			return err
 		}

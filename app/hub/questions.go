@@ -236,6 +236,9 @@ func (w *worker) open(ctx context.Context, path string) (*http.Response, error) 
 	}
 	defer resp.Body.Close()
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, 16<<10)) // only for its words
+	if r, err := wire.DecodeRefusal(body); err == nil {
+		return nil, r
+	}
 	_, text, _ := problem(task.Answer{Status: resp.StatusCode, Header: resp.Header, Body: body})
 	return nil, &statusError{resp.StatusCode, text}
 }
@@ -260,7 +263,7 @@ func (w *worker) meet(ctx context.Context) {
 		return
 	}
 	if err != nil {
-		f.Trouble = trouble(err)
+		f.Trouble, f.Paused = trouble(err), f.Paused || errors.Is(err, wire.For(wire.CodePaused))
 	}
 	werr := w.s.DB.Update(ctx, func(tx *store.Tx) error { return w.s.putFacts(tx, w.node, f, c, err == nil) })
 	if werr != nil {
