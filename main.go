@@ -8,6 +8,8 @@ import (
 	"tresor/app/cli"
 	"tresor/app/dataset/sqlrun"
 	"tresor/plugins/builtin"
+	"tresor/plugins/host"
+	"tresor/plugins/host/confine"
 	"tresor/sandbox/agent"
 	"tresor/sandbox/podman"
 )
@@ -31,6 +33,8 @@ func run(args []string) int {
 			if len(args) == 3 && builtin.Adapters[args[2]] != nil {
 				return builtin.Main(args[2:], os.Stderr)
 			}
+		case confine.Word: // confines itself and becomes a plugin
+			return host.ShimMain(args[2:])
 		case "podman-shim":
 			return podman.ShimMain(args[2:])
 		}

@@ -1,11 +1,15 @@
 // Package host starts plugins, watches them and starts them again.
 //
 // Built-in plugins are this program started as `tresor plugin NAME`; external
-// ones are files whose SHA-256 an operator has trusted. Both meet the same
-// launch code: an empty environment, a working directory of their own, no
-// inherited files, mutual TLS made for this one process, death with the host
-// (Pdeathsig), deadlines on every call and back-off between starts. The package
-// decides nothing about what a plugin may see; the caller's protocol.Host does.
+// ones are files whose SHA-256 an operator has trusted, checked before every
+// start. Both meet the same launch code: a shim that confines the process and
+// tries whether that holds (package confine), an empty environment, a working
+// directory of their own, no inherited files, mutual TLS made for this one process,
+// death with the host, a deadline on every call, a bound on calls at one time,
+// back-off between starts, and a restart for a plugin that does not answer. The
+// package decides nothing about what a plugin may see; the caller's protocol.Host
+// does. A crash of the host leaves no process, only an empty folder that the next
+// start removes.
 package host
 
 import (
@@ -16,35 +20,73 @@ import (
 	"sync"
 	"time"
 
+	"tresor/plugins/host/confine"
 	"tresor/plugins/protocol"
 )
+
+// Confined is what holds for a plugin's process.
+type Confined = confine.Report
 
 // State is what the host knows of a plugin.
 type State struct {
 	Name        string               `json:"name"`
 	Running     bool                 `json:"running"`
-	Starts      int                  `json:"starts"`
-	Since       time.Time            `json:"since"`
+	Starts      int                  `json:"starts"` // processes that came up
+	Since       time.Time            `json:"since"`  // when the last of them did
 	LastError   string               `json:"last_error,omitempty"`
 	Description protocol.Description `json:"description"`
+	Confined    Confined             `json:"confined"`
+	Calls       int64                `json:"calls"`     // that ended, of all processes; Run is not counted
+	Failures    int64                `json:"failures"`  // of these: not answered, or answered with an error that is not the caller's
+	Missed      int64                `json:"missed"`    // of these: not answered in time
+	InFlight    int64                `json:"in_flight"` // calls now
+	Health      protocol.Health      `json:"health,omitzero"`
 }
 
 // Options configure one plugin.
 type Options struct {
-	Name    string
-	Command Command       // what to start
-	Dir     string        // its working directory, made by the caller, empty
-	Log     *slog.Logger  // the plugin's own log lines, capped
-	Backoff time.Duration // first pause between starts (default 500 ms, doubles to 1 min)
-	Call    time.Duration // deadline of one call (default 30 s)
-	Now     func() time.Time
+	Name       string
+	Command    Command       // what to start
+	Dir        string        // the plugin's folder, made by the caller; each process has a folder in it
+	Exe        string        // this program, which becomes the shim: ShimMain has to answer to its first argument
+	Unconfined bool          // start without the shim; for tests and for finding faults
+	Memory     int64         // bytes (default DefaultMemory; negative: no bound)
+	Log        *slog.Logger  // the plugin's own log lines, capped
+	Backoff    time.Duration // first pause between starts (default 500 ms, doubles to 1 min)
+	Call       time.Duration // deadline of one call, Run excepted (default 30 s)
+	Slots      int           // calls at one time (default 64); one more waits a second and is then refused with CodeExhausted
+	Misses     int           // calls in a row without an answer after which the process is started again (default 3)
+	Check      time.Duration // how often the host asks whether the plugin answers (default 10 s)
+	Now        func() time.Time
 }
 
-// Plugin is one watched plugin.
+func (o Options) filled() Options {
+	def := func(d *time.Duration, v time.Duration) {
+		if *d <= 0 {
+			*d = v
+		}
+	}
+	def(&o.Backoff, 500*time.Millisecond)
+	def(&o.Call, 30*time.Second)
+	def(&o.Check, 10*time.Second)
+	if o.Slots <= 0 {
+		o.Slots = 64
+	}
+	if o.Misses <= 0 {
+		o.Misses = 3
+	}
+	if o.Memory == 0 {
+		o.Memory = DefaultMemory
+	}
+	return o
+}
+
+// Plugin is one watched plugin. It is safe for use by many goroutines.
 type Plugin struct {
 	o      Options
 	mu     sync.Mutex
 	state  State
+	row    int // missed calls in a row
 	proc   *process
 	ready  chan struct{} // closed while a process is up; replaced when it ends
 	cancel context.CancelFunc
@@ -53,14 +95,8 @@ type Plugin struct {
 
 // Start launches the plugin and watches it until Stop. It returns at once; Adapter waits.
 func Start(ctx context.Context, o Options) *Plugin {
-	if o.Backoff <= 0 {
-		o.Backoff = 500 * time.Millisecond
-	}
-	if o.Call <= 0 {
-		o.Call = 30 * time.Second
-	}
 	ctx, cancel := context.WithCancel(ctx)
-	p := &Plugin{o: o, state: State{Name: o.Name}, ready: make(chan struct{}), cancel: cancel, done: make(chan struct{})}
+	p := &Plugin{o: o.filled(), state: State{Name: o.Name}, ready: make(chan struct{}), cancel: cancel, done: make(chan struct{})}
 	go p.watch(ctx)
 	return p
 }
@@ -81,7 +117,9 @@ func (p *Plugin) State() State {
 // ErrDown says that the plugin did not come up before the context ended.
 var ErrDown = errors.New("the plugin is not running")
 
-// Adapter waits for the plugin and returns its adapter with a deadline for calls.
+// Adapter waits for the plugin and returns its adapter, which guards every call
+// with the deadline and the bound of Options. It is of one process: ask again for
+// the next request.
 func (p *Plugin) Adapter(ctx context.Context) (*protocol.Remote, error) {
 	for {
 		p.mu.Lock()
@@ -132,23 +170,22 @@ func (p *Plugin) once(ctx context.Context) error {
 		return err
 	}
 	defer proc.kill()
-	call, cancel := context.WithTimeout(ctx, p.o.Call)
-	desc, err := proc.remote.Describe(call)
-	cancel()
+	p.protect(proc)
+	desc, err := proc.remote.Describe(ctx)
 	if err != nil {
 		return err
 	}
 	p.up(proc, desc)
 	defer p.down()
-	return proc.wait(ctx)
+	return p.attend(ctx, proc)
 }
 
 func (p *Plugin) up(proc *process, d protocol.Description) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.proc = proc
+	p.proc, p.row = proc, 0
 	p.state.Running, p.state.Starts, p.state.Since = true, p.state.Starts+1, p.o.Now()
-	p.state.Description, p.state.LastError = d, ""
+	p.state.Description, p.state.LastError, p.state.Confined = d, "", proc.runner.report
 	close(p.ready)
 }
 

@@ -18,12 +18,16 @@ import (
 
 	"tresor/plugins/builtin"
 	"tresor/plugins/host"
+	"tresor/plugins/host/confine"
 	"tresor/plugins/protocol"
 	"tresor/plugins/protocoltest"
 )
 
 // TestMain lets the test binary be the plugin, as the program itself is.
 func TestMain(m *testing.M) {
+	if len(os.Args) > 2 && os.Args[1] == confine.Word {
+		os.Exit(host.ShimMain(os.Args[2:]))
+	}
 	if len(os.Args) > 2 && os.Args[1] == "plugin" {
 		switch os.Args[2] {
 		case "spy":
@@ -86,7 +90,7 @@ func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)
 
 func start(t testing.TB, c host.Command) *host.Plugin {
 	t.Helper()
-	p := host.Start(context.Background(), host.Options{Name: "test", Command: c, Dir: t.TempDir(), Log: quiet(), Backoff: 20 * time.Millisecond, Now: time.Now})
+	p := host.Start(context.Background(), host.Options{Name: "test", Command: c, Dir: t.TempDir(), Exe: os.Args[0], Log: quiet(), Backoff: 20 * time.Millisecond, Now: time.Now})
 	t.Cleanup(p.Stop)
 	return p
 }
@@ -259,7 +263,7 @@ func TestNotAPlugin(t *testing.T) {
 // orphanHost is a host that is killed: it prints its plugin's pid and waits.
 func orphanHost() {
 	dir, _ := os.MkdirTemp("", "orphan")
-	p := host.Start(context.Background(), host.Options{Name: "o", Command: self("spy"), Dir: dir, Log: quiet(), Now: time.Now})
+	p := host.Start(context.Background(), host.Options{Name: "o", Command: self("spy"), Dir: dir, Exe: os.Args[0], Log: quiet(), Now: time.Now})
 	a, err := p.Adapter(context.Background())
 	if err != nil {
 		os.Exit(1)

@@ -3,9 +3,6 @@ package host
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -13,142 +10,109 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"syscall"
-	"time"
+	"strings"
+	"sync"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/go-plugin"
+	pluginrunner "github.com/hashicorp/go-plugin/runner"
 
+	"tresor/plugins/host/confine"
 	"tresor/plugins/protocol"
 )
 
-// Command is a program and its arguments.
+// Command is a program and its arguments. Builtin and Trusted make it.
 type Command struct {
 	Path string
 	Args []string
+
+	source string // of an external plugin: the operator's file
+	sum    string // and its trusted SHA-256
 }
 
 // Builtin is the command of a plugin inside this program.
 func Builtin(exe, name string) Command { return Command{Path: exe, Args: []string{"plugin", name}} }
 
-// ErrUntrusted says that a plugin file is not the one an operator trusted, or
-// lies where others could change it.
-var ErrUntrusted = errors.New("the plugin file is not trusted")
-
-// Trusted copies the external plugin at path into dir, hashes the copy and
-// returns the command that runs the copy: the file that was hashed is the file
-// that runs. The source and its folder must belong to this account or root and
-// must not be writable by others.
-func Trusted(path, sha256Hex, dir string) (Command, error) {
-	for _, p := range []string{path, filepath.Dir(path)} {
-		if err := private(p); err != nil {
-			return Command{}, err
-		}
-	}
-	src, err := os.Open(path)
-	if err != nil {
-		return Command{}, err
-	}
-	defer src.Close()
-	to := filepath.Join(dir, "plugin-"+sha256Hex[:min(16, len(sha256Hex))])
-	_ = os.Remove(to) // a copy from an earlier start
-	dst, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o700)
-	if err != nil {
-		return Command{}, err
-	}
-	h := sha256.New()
-	_, err = io.Copy(io.MultiWriter(dst, h), src)
-	if cerr := dst.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil && subtle.ConstantTimeCompare([]byte(hex.EncodeToString(h.Sum(nil))), []byte(sha256Hex)) != 1 {
-		err = fmt.Errorf("%w: its SHA-256 is not the one that was trusted", ErrUntrusted)
-	}
-	if err != nil {
-		_ = os.Remove(to)
-		return Command{}, err
-	}
-	return Command{Path: to}, nil
-}
-
-func private(path string) error {
-	st, err := os.Lstat(path)
-	if err != nil {
-		return err
-	}
-	sys, ok := st.Sys().(*syscall.Stat_t)
-	if !ok || st.Mode()&os.ModeSymlink != 0 {
-		return fmt.Errorf("%w: %s is a link or cannot be judged", ErrUntrusted, path)
-	}
-	if st.Mode().Perm()&0o022 != 0 || (sys.Uid != 0 && int(sys.Uid) != os.Geteuid()) {
-		return fmt.Errorf("%w: others may change %s", ErrUntrusted, path)
-	}
-	return nil
-}
+// ShimMain is what the program runs as when its first argument is confine.Word,
+// "plugin-shim": it confines itself and becomes a plugin. args are those after the
+// word. It returns an exit code only when that failed.
+func ShimMain(args []string) int { return confine.Main(args) }
 
 // process is one running plugin process.
 type process struct {
 	client *plugin.Client
+	runner *runner
 	remote *protocol.Remote
 }
 
 // launch starts the process and makes the connection.
 func launch(ctx context.Context, o Options) (*process, error) {
-	cmd := exec.Command(o.Command.Path, o.Command.Args...)
-	cmd.Dir = o.Dir
-	cmd.Env = []string{"PATH=/nonexistent", "TMPDIR=" + o.Dir, "GOMAXPROCS=1"}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
-	client := plugin.NewClient(&plugin.ClientConfig{
-		HandshakeConfig:  protocol.Handshake,
-		Plugins:          protocol.Plugins(),
-		Cmd:              cmd,
+	clean(o.Dir)
+	p := &process{}
+	log := &lineLog{log: o.Log, name: o.Name}
+	p.client = plugin.NewClient(&plugin.ClientConfig{
+		HandshakeConfig: protocol.Handshake,
+		Plugins:         protocol.Plugins(),
+		RunnerFunc: func(_ hclog.Logger, cmd *exec.Cmd, dir string) (_ pluginrunner.Runner, err error) {
+			p.runner, err = newRunner(o, dir, cmd.Env)
+			return p.runner, err
+		},
 		SkipHostEnv:      true,
 		AutoMTLS:         true,
 		AllowedProtocols: []plugin.Protocol{plugin.ProtocolGRPC},
 		GRPCDialOptions:  protocol.DialOptions(),
-		StartTimeout:     10 * time.Second,
-		Stderr:           io.Discard,
-		SyncStderr:       &lineLog{log: o.Log, name: o.Name},
+		StartTimeout:     startTime,
+		Stderr:           log,
+		SyncStderr:       log,
 		SyncStdout:       io.Discard,
 		Logger:           hclog.New(&hclog.LoggerOptions{Output: io.Discard, Level: hclog.Off}),
 		UnixSocketConfig: &plugin.UnixSocketConfig{TempDir: o.Dir},
 	})
-	// Pdeathsig follows the thread that starts the child. go-plugin starts it on
-	// this goroutine, so the thread is kept for the life of the process.
-	rpc, err := startOnOwnThread(client)
+	rpc, err := p.client.Client()
 	if err != nil {
-		client.Kill()
-		return nil, fmt.Errorf("the plugin did not start: %w", err)
+		p.kill()
+		return nil, fmt.Errorf("the plugin did not start: %w", shorter(err))
 	}
 	raw, err := rpc.Dispense(protocol.Name)
 	if err != nil {
-		client.Kill()
-		return nil, fmt.Errorf("the plugin does not speak this contract: %w", err)
+		p.kill()
+		return nil, fmt.Errorf("the plugin does not speak this contract: %w", shorter(err))
 	}
 	if ctx.Err() != nil {
-		client.Kill()
+		p.kill()
 		return nil, ctx.Err()
 	}
-	return &process{client: client, remote: raw.(*protocol.Remote)}, nil
+	p.remote = raw.(*protocol.Remote)
+	return p, nil
 }
 
-// wait returns when the process has ended or ctx has.
-func (p *process) wait(ctx context.Context) error {
-	tick := time.NewTicker(200 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-			if p.client.Exited() {
-				return errors.New("the process ended")
-			}
-		}
+// shorter bounds an error's text: parts of it are what the plugin wrote.
+func shorter(err error) error {
+	if s := err.Error(); len(s) > maxLine {
+		return errors.New(strings.ToValidUTF8(s[:maxLine], "") + " (cut)")
+	}
+	return err
+}
+
+// clean removes the folders of earlier starts: a server that is killed leaves one behind.
+func clean(dir string) {
+	old, _ := filepath.Glob(filepath.Join(dir, "plugin-dir*"))
+	for _, d := range old {
+		_ = os.RemoveAll(d)
 	}
 }
 
-func (p *process) kill() { p.client.Kill() }
+// kill ends the process at once: a plugin keeps nothing that it would have to put
+// in order, and one that is asked to end may take its time.
+func (p *process) kill() {
+	if p.remote != nil {
+		p.remote.Close("the plugin's process was ended")
+	}
+	if p.runner != nil {
+		_ = p.runner.Kill(context.Background())
+	}
+	p.client.Kill()
+}
 
 // maxLine and maxLines bound what a plugin may write to our log.
 const (
@@ -160,10 +124,13 @@ const (
 type lineLog struct {
 	log   *slog.Logger
 	name  string
+	mu    sync.Mutex
 	lines int
 }
 
 func (l *lineLog) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	for line := range bytes.SplitSeq(b, []byte("\n")) {
 		if len(line) == 0 || l.lines > maxLines {
 			continue
@@ -172,7 +139,7 @@ func (l *lineLog) Write(b []byte) (int, error) {
 			l.log.Warn("plugin writes too much; the rest is dropped", "plugin", l.name)
 			continue
 		}
-		l.log.Info("plugin", "plugin", l.name, "line", string(line[:min(len(line), maxLine)]))
+		l.log.Info("plugin", "plugin", l.name, "line", strings.ToValidUTF8(string(line[:min(len(line), maxLine)]), "?"))
 	}
 	return len(b), nil
 }

@@ -31,6 +31,7 @@ type frame struct {
 	header
 	body  []byte
 	parts [][]byte
+	stop  func() // of a call that is being answered: ends its context
 }
 
 // maxParts bounds the raw parts of one frame: a page of jobs has one for each job.

@@ -49,9 +49,7 @@ func (s *hosts) answer(ctx context.Context, f frame) (any, error) {
 	if !ok || l.host == nil {
 		return nil, &Error{Code: CodeDenied, Text: "this token is not of a running call: a plugin may use the host only until it has answered"}
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(l.ctx, cancel)()
+	defer context.AfterFunc(l.ctx, f.stop)()
 	return s.ask(ctx, l.host, f)
 }
 

@@ -98,6 +98,7 @@ func (l *link) begin(f frame) error {
 		return l.reply(f.ID, nil, &Error{Code: CodeExhausted, Text: "too many calls at one time; wait for an answer before the next call"})
 	}
 	ctx, cancel := context.WithCancel(l.ctx)
+	f.stop = cancel
 	l.running[f.ID] = cancel
 	l.mu.Unlock()
 	go func() {

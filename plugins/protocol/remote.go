@@ -81,6 +81,8 @@ func (r *Remote) ServeRequest(ctx context.Context, req Request, h Host) (resp Re
 
 // Run lets the plugin poll until ctx ends. It has no deadline and takes no slot.
 func (r *Remote) Run(ctx context.Context, s Settings, h Host) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	return r.lend(ctx, "run", work{Settings: s}, h, nil)
 }
 
@@ -96,14 +98,15 @@ func (r *Remote) with(ctx context.Context, name string, w work, h Host, out any)
 	return r.guarded(ctx, name, func(ctx context.Context) error { return r.lend(ctx, name, w, h, out) })
 }
 
-// lend makes a call during which the plugin may use h.
+// lend makes a call during which the plugin may use h. ctx ends with the call.
 func (r *Remote) lend(ctx context.Context, name string, w work, h Host, out any) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	token := r.hosts.lend(ctx, h)
 	defer r.hosts.end(token)
 	return r.link.call(ctx, name, token, w, out)
 }
+
+// forever stands for no deadline of the guard's own.
+const forever = 24 * time.Hour
 
 // guarded makes a call within the guard's bounds.
 func (r *Remote) guarded(ctx context.Context, name string, call func(context.Context) error) error {
@@ -111,12 +114,12 @@ func (r *Remote) guarded(ctx context.Context, name string, call func(context.Con
 		return err
 	}
 	defer r.free()
-	own := ctx
-	if r.guard.Timeout > 0 {
-		var cancel context.CancelFunc
-		own, cancel = context.WithTimeout(ctx, r.guard.Timeout)
-		defer cancel()
+	limit := r.guard.Timeout
+	if limit <= 0 {
+		limit = forever
 	}
+	own, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
 	if r.guard.Begin != nil {
 		r.guard.Begin()
 	}
