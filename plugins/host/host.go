@@ -172,6 +172,9 @@ func (p *Plugin) once(ctx context.Context) error {
 	defer proc.kill()
 	p.protect(proc)
 	desc, err := proc.remote.Describe(ctx)
+	if err == nil {
+		err = protocol.CheckDescription(desc)
+	}
 	if err != nil {
 		return err
 	}
