@@ -101,10 +101,13 @@ func (s *Service) record(ctx context.Context, op string, actor access.Actor, i I
 			return err
 		}
 		list, err := find(tx, i.Digest)
-		if err == nil && len(list) > 0 {
+		if err != nil {
+			return err
+		}
+		if len(list) > 0 {
 			i = list[0]
 		}
-		return err
+		return s.tell(tx, i)
 	})
 	return i, fault.Wrap(op, err)
 }

@@ -77,7 +77,29 @@ type Deps struct {
 const DefaultMax = 32 << 30
 
 // Service does everything with images.
-type Service struct{ Deps }
+type Service struct {
+	Deps
+
+	hooks []func(*store.Tx, Image) error
+}
+
+// OnDecision has f called in the transaction in which an image becomes one that
+// jobs may run, or one that they may not: approved, revoked, or held by the engine
+// again. Its error undoes the decision. It is for the start of the program, before
+// the first decision.
+func (s *Service) OnDecision(f func(tx *store.Tx, i Image) error) { s.hooks = append(s.hooks, f) }
+
+func (s *Service) tell(tx *store.Tx, i Image) error {
+	for _, f := range s.hooks {
+		if err := f(tx, i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ErrRevoked is the cause of Resolve's refusal of a revoked image; test with errors.Is.
+var ErrRevoked = errors.New("the image was revoked")
 
 // New makes the service and removes the spool files of interrupted imports.
 func New(d Deps) (*Service, error) {
@@ -94,7 +116,7 @@ func New(d Deps) (*Service, error) {
 	for _, f := range left {
 		err = errors.Join(err, os.Remove(f))
 	}
-	return &Service{d}, fault.Wrap("image.New", err)
+	return &Service{Deps: d}, fault.Wrap("image.New", err)
 }
 
 // Subject is how the audit log names an image.

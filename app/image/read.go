@@ -58,7 +58,7 @@ func (s *Service) Resolve(tx *store.Tx, refOrDigest string) (Image, error) {
 	case Missing:
 		return Image{}, fault.New(op, fault.Unavailable, "The container engine no longer holds the image %s (%s). Ask an operator to import its archive again.", i.Ref, short(i.Digest))
 	case Revoked:
-		return Image{}, fault.New(op, fault.Conflict, "The image %s (%s) was revoked: %s. Choose another image.", i.Ref, short(i.Digest), strings.TrimSuffix(i.Reason, "."))
+		return Image{}, fault.Kinded(op, fault.Conflict, ErrRevoked, "The image %s (%s) was revoked: %s. Choose another image.", i.Ref, short(i.Digest), strings.TrimSuffix(i.Reason, "."))
 	}
 	return Image{}, notApproved(op, i, list[1:])
 }
@@ -115,5 +115,8 @@ func (s *Service) mark(tx *store.Tx, i Image, present bool) error {
 	if present {
 		verb = "image.found"
 	}
-	return s.note(tx, access.System, verb, i)
+	if err := s.note(tx, access.System, verb, i); err != nil {
+		return err
+	}
+	return s.tell(tx, i)
 }

@@ -18,6 +18,9 @@ func (s *Service) Approve(ctx context.Context, actor access.Actor, id, reason st
 		if j.State != Submitted {
 			return fault.New("job.Approve", fault.Conflict, "The job is %s and does not wait for a decision.", j.State)
 		}
+		if j.WaitingImage != "" {
+			return fault.New("job.Approve", fault.Conflict, "The job waits for the image %s. An operator has to approve that first; then the job can be decided about.", clip(j.WaitingImage))
+		}
 		if err := checkReason("job.Approve", reason, false); err != nil {
 			return err
 		}

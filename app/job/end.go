@@ -84,10 +84,10 @@ func (r *run) judge(n int, got sandbox.Collected, sink *output.Sink, timedOut bo
 	st := got.Status
 	r.job.Unlimited = r.job.Unlimited || st.Unlimited
 	end := r.verdict(n, got, sink, timedOut)
-	if end == nil {
+	if r.exit = exitOf(st); end == nil {
 		return nil
 	}
-	code := st.ExitCode
+	code := r.exit
 	end.exitCode, end.ran = &code, true
 	end.refused = append(append([]sandbox.Refusal{}, got.Refused...), sink.Refused()...)
 	if len(end.refused) > 0 {
@@ -104,17 +104,36 @@ func (r *run) verdict(n int, got sandbox.Collected, sink *output.Sink, timedOut 
 	case st.TimedOut || timedOut:
 		return failed("time", fmt.Sprintf("It ran longer than its limit of %s and was stopped.", wallText(r.job.Limits.wall())),
 			"Make the analysis smaller, or submit it with a longer running time.")
-	case st.OOMKilled:
+	case st.Unplaced:
+		return failed("unplaced", "An input, a folder or a file of a standard stream could not be put in place, so the command never ran.", "Read the log, correct what it names and submit it again.")
+	case st.OOMKilled && !r.job.Tasks[n].IgnoreError:
 		return failed("memory", fmt.Sprintf("It needed more memory than its limit of %s and was stopped.", sizeText(r.job.Limits.Memory)),
 			"Make the analysis smaller, or submit it with more memory.")
-	case st.ExitCode != 0:
+	case st.ExitCode != 0 && !r.job.Tasks[n].IgnoreError:
 		return failed("exit-code", exitText(st.ExitCode, n, len(r.job.Tasks)), "Read the log, correct the analysis and submit it again.", "exit_code", code)
 	case n < len(r.job.Tasks)-1:
 		return nil
-	case sink.Len() == 0:
-		return nothing(append(append([]sandbox.Refusal{}, got.Refused...), sink.Refused()...))
 	}
-	return &ending{sink: sink, task: TaskSucceeded, step: step{to: Held, by: access.System, detail: []string{"outputs", strconv.Itoa(sink.Len())}}}
+	return r.success(sink, append(append([]sandbox.Refusal{}, got.Refused...), sink.Refused()...), ended(exitOf(st)))
+}
+
+// exitOf is a task's exit code; one that was ended for its memory did not succeed, whatever it says.
+func exitOf(st sandbox.Status) int {
+	if st.OOMKilled && st.ExitCode == 0 {
+		return 137
+	}
+	return st.ExitCode
+}
+
+// success is the end of a job whose last task let it go on.
+func (r *run) success(sink *output.Sink, refused []sandbox.Refusal, task string) *ending {
+	if r.job.own() {
+		return r.ownSuccess(sink, refused, task)
+	}
+	if sink.Len() == 0 {
+		return nothing(refused)
+	}
+	return &ending{sink: sink, task: task, step: step{to: Held, by: access.System, detail: []string{"outputs", strconv.Itoa(sink.Len())}}}
 }
 
 func nothing(refused []sandbox.Refusal) *ending {
@@ -182,15 +201,17 @@ func (s *Service) settle(tx *store.Tx, j *Job, end *ending) error {
 	if err := saveRefusals(tx, j.ID, end.refused); err != nil {
 		return err
 	}
-	if end.to == Held {
+	if end.keeps() {
 		if j.State == Running {
 			if err := s.move(tx, j, step{to: Collecting, by: access.System, detail: []string{"exit_code", "0"}}); err != nil {
 				return err
 			}
 		}
-		if _, err := end.sink.Record(tx, j.ID, j.Project); err != nil {
+		st, err := s.leaveOutputs(tx, j, end)
+		if err != nil {
 			return err
 		}
+		return s.move(tx, j, st)
 	}
 	return s.move(tx, j, end.step)
 }

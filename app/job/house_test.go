@@ -21,6 +21,7 @@ import (
 	"tresor/app/output"
 	"tresor/app/project"
 	"tresor/app/store"
+	"tresor/app/tree"
 	"tresor/app/vault"
 	"tresor/sandbox"
 	"tresor/sandbox/fake"
@@ -40,6 +41,7 @@ type house struct {
 	vault    *vault.Vault
 	images   *images
 	data     *datasets
+	tree     *tree.Service
 	job      *Service
 	budget   Budget
 	wrap     func(sandbox.Runner) sandbox.Runner
@@ -103,6 +105,13 @@ func (d *datasets) MountFor(_ *store.Tx, _, id string, version int) ([]dataset.M
 	return []dataset.Mount{{Source: d.dir, Target: "/data/" + id, DatasetID: id, Slug: id, Version: max(version, 3), SHA256: d.sha}}, nil
 }
 
+func (d *datasets) Lookup(_ *store.Tx, id string) (dataset.Dataset, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	files := []dataset.File{{Name: "a.csv", SHA256: strings.Repeat("a", 64), Size: 8}, {Name: "b.csv", SHA256: strings.Repeat("b", 64), Size: 9}}
+	return dataset.Dataset{ID: id, Slug: id, Versions: []dataset.Version{{DatasetID: id, N: 3, SHA256: d.sha, Files: files, Bytes: 17}}}, nil
+}
+
 func (d *datasets) set(sha string, refuse error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -160,6 +169,7 @@ func (h *house) open() {
 		},
 	})
 	h.outputs = output.New(h.vault, testIDs)
+	h.tree = tree.New(tree.Deps{DB: h.db, Log: h.log, Vault: h.vault, Quota: 1 << 20})
 	h.fresh()
 }
 
@@ -174,7 +184,7 @@ func (h *house) fresh() {
 		logger = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	}
 	h.job = New(Deps{DB: h.db, Log: h.log, Live: h.hub, Runner: runner, Projects: h.projects, Datasets: h.data, Images: h.images,
-		Outputs: h.outputs, Dir: filepath.Join(h.dir, "jobs"), IDs: testIDs, Now: time.Now, Budget: h.budget, Logger: logger})
+		Outputs: h.outputs, Dir: filepath.Join(h.dir, "jobs"), IDs: testIDs, Now: time.Now, Budget: h.budget, Logger: logger, Tree: h.tree, Vault: h.vault})
 	h.job.times = times{pauses: []time.Duration{time.Millisecond, 5 * time.Millisecond}, markAfter: 5 * time.Millisecond,
 		reconcile: time.Hour, grace: 50 * time.Millisecond, sweep: 5 * time.Millisecond, slack: time.Hour}
 }

@@ -122,18 +122,20 @@ type TaskRun struct {
 
 // PlaceInfo describes an input at a path of its own, without its content.
 type PlaceInfo struct {
-	Path      string      `json:"path"`
-	Directory bool        `json:"directory"`
-	From      string      `json:"from"`    // content, dataset, tree or fetched
-	Dataset   string      `json:"dataset"` // slug
-	DatasetID string      `json:"dataset_id"`
-	Version   int         `json:"version"`
-	File      string      `json:"file"` // of the dataset
-	Tree      string      `json:"tree"`
-	Origin    string      `json:"origin"`
-	SHA256    string      `json:"sha256"`          // of a folder of a dataset: of the version
-	Size      int64       `json:"size"`            // bytes; of a folder: of all its files
-	Files     []PlaceFile `json:"files,omitempty"` // of a folder of the project's tree
+	Path          string      `json:"path"`
+	Directory     bool        `json:"directory"`
+	From          string      `json:"from"`    // content, dataset, tree or fetched
+	Dataset       string      `json:"dataset"` // slug
+	DatasetID     string      `json:"dataset_id"`
+	Version       int         `json:"version"`
+	VersionSHA256 string      `json:"version_sha256"` // of the dataset's version
+	File          string      `json:"file"`           // of the dataset
+	Tree          string      `json:"tree"`
+	Origin        string      `json:"origin"`
+	SHA256        string      `json:"sha256"`          // of a folder of a dataset: of the version
+	Copied        bool        `json:"copied"`          // tasks may change it; otherwise it is shown read-only
+	Size          int64       `json:"size"`            // bytes; of a folder: of all its files
+	Files         []PlaceFile `json:"files,omitempty"` // of a folder of the project's tree
 }
 
 // PlaceFile is one file of a folder that is an input.
@@ -193,6 +195,7 @@ type Queue struct {
 // Datasets answers where the granted versions lie; *dataset.Service.
 type Datasets interface {
 	MountFor(tx *store.Tx, project, dataset string, version int) ([]dataset.Mount, error)
+	Lookup(tx *store.Tx, idOrSlug string) (dataset.Dataset, error)
 }
 
 // Images answers which image a name means and refuses what is not approved; *image.Service.
@@ -227,12 +230,13 @@ type Deps struct {
 // Service keeps, queues and runs jobs. Its methods may be used from any goroutine.
 type Service struct {
 	Deps
-	update func(context.Context, func(*store.Tx) error) error // DB.Update; tests break it
-	again  chan struct{}                                      // holds one value when database and engine should be compared soon
-	brooms chan struct{}                                      // bounds how many old jobs are cleaned up at once
-	sched  *scheduler
-	sweep  *sweeper
-	times  times
+	update  func(context.Context, func(*store.Tx) error) error // DB.Update; tests break it
+	again   chan struct{}                                      // holds one value when database and engine should be compared soon
+	decided chan struct{}                                      // holds one value when an image was decided about
+	brooms  chan struct{}                                      // bounds how many old jobs are cleaned up at once
+	sched   *scheduler
+	sweep   *sweeper
+	times   times
 
 	mu   sync.Mutex
 	live map[string]*run // jobs that a goroutine of Run works on; guarded by mu
@@ -258,7 +262,7 @@ func New(d Deps) *Service {
 	if abs, err := filepath.Abs(d.Dir); err == nil {
 		d.Dir = abs
 	}
-	s := &Service{Deps: d, update: d.DB.Update, again: make(chan struct{}, 1), brooms: make(chan struct{}, 4), sched: newScheduler(d.Budget), live: map[string]*run{}}
+	s := &Service{Deps: d, update: d.DB.Update, again: make(chan struct{}, 1), decided: make(chan struct{}, 1), brooms: make(chan struct{}, 4), sched: newScheduler(d.Budget), live: map[string]*run{}}
 	s.times = times{
 		pauses:    []time.Duration{200 * time.Millisecond, 2 * time.Second, 10 * time.Second},
 		markAfter: 100 * time.Millisecond,
@@ -268,6 +272,7 @@ func New(d Deps) *Service {
 		slack:     5 * time.Second,
 	}
 	s.sweep = &sweeper{s: s}
+	s.hearImages()
 	return s
 }
 

@@ -25,6 +25,7 @@ type logFile struct {
 	pos  int64 // of the stream
 	kept int64 // bytes in the file, at most max
 	told time.Time
+	side *streams
 }
 
 func (s *Service) logPath(job string, task int) string {
@@ -47,7 +48,11 @@ func (s *Service) openLog(job string, task int, max int64) (*logFile, error) {
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	return &logFile{s: s, job: job, task: task, max: max + markerRoom, f: f, pos: info.Size(), kept: info.Size()}, nil
+	side, err := openStreams(s.streamPath(job, task))
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return &logFile{s: s, job: job, task: task, max: max + markerRoom, f: f, pos: info.Size(), kept: info.Size(), side: side}, nil
 }
 
 // write takes the next piece of the stream. What was stored before is skipped; a
@@ -61,6 +66,9 @@ func (l *logFile) write(c sandbox.Chunk) error {
 		data = append([]byte("\n[part of the log was lost]\n"), data...)
 	}
 	data = data[:min(int64(len(data)), max(l.max-l.kept, 0))]
+	if err := l.side.note(l.kept, c.Err); len(data) > 0 && err != nil {
+		return err
+	}
 	n, err := l.f.Write(data)
 	l.kept += int64(n)
 	if err != nil { // a full disk: the rest is asked for again
@@ -86,7 +94,7 @@ func (l *logFile) tell(last bool) {
 // close makes the log durable.
 func (l *logFile) close() error {
 	l.tell(true)
-	return errors.Join(l.f.Sync(), l.f.Close())
+	return errors.Join(l.f.Sync(), l.f.Close(), l.side.close())
 }
 
 // LogContent opens the stored log of a job from byte `from`: the logs of its tasks
@@ -99,7 +107,7 @@ func (s *Service) LogContent(_ context.Context, id string, from int64) (io.ReadC
 	}
 	all := &joined{}
 	var total int64
-	for n := 0; n < maxTasks; n++ {
+	for n := 0; n < maxOwnTasks; n++ {
 		f, err := os.Open(s.logPath(id, n))
 		if errors.Is(err, os.ErrNotExist) {
 			break

@@ -33,6 +33,7 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 	l.wg.Add(1)
 	go func() { defer l.wg.Done(); s.sweep.run(ctx) }()
+	s.wakeOrWarn(ctx)
 	every := time.NewTicker(s.times.reconcile)
 	defer every.Stop()
 	s.sched.nudge()
@@ -44,8 +45,11 @@ func (s *Service) Run(ctx context.Context) error {
 			s.startAll()
 		case <-s.again:
 			s.lookAgain(ctx)
+		case <-s.decided:
+			s.wakeOrWarn(ctx)
 		case <-every.C:
 			s.lookAgain(ctx)
+			s.wakeOrWarn(ctx)
 		}
 	}
 }
@@ -114,6 +118,13 @@ func (s *Service) pause(ctx context.Context, n int) bool {
 		return true
 	case <-ctx.Done():
 		return false
+	}
+}
+
+// wakeOrWarn goes on with jobs whose image was approved, also while no server ran.
+func (s *Service) wakeOrWarn(ctx context.Context) {
+	if err := s.wakeWaiting(ctx); err != nil && ctx.Err() == nil {
+		s.Logger.Warn("jobs: going on with jobs that wait for an image", "err", err)
 	}
 }
 

@@ -27,8 +27,9 @@ func (s *Service) move(tx *store.Tx, j *Job, st step) error {
 	}
 	fresh := j.State.waits() && st.to.Terminal() // never touched the host: nothing to clean
 	j.stamp(st, tx.Now())
+	j.WaitingImage = ""
 	res, err := tx.Exec(`UPDATE job SET state = ?, reason = ?, next = ?, queued_at = ?, started_at = ?, finished_at = ?, held_at = ?,
-		cleaned = max(cleaned, ?) WHERE id = ?`,
+		waits_image = '', cleaned = max(cleaned, ?) WHERE id = ?`,
 		string(j.State), j.Reason, j.storedNext, millis(j.QueuedAt), millis(j.StartedAt), millis(j.FinishedAt), millis(j.HeldAt), fresh, j.ID)
 	if err != nil {
 		return fault.Wrap("job.move", err)
@@ -40,10 +41,15 @@ func (s *Service) move(tx *store.Tx, j *Job, st step) error {
 		return fault.Wrap("job.move", err)
 	}
 	s.publish(tx, *j)
+	return s.moved(tx, *j)
+}
+
+// moved tells whoever mirrors jobs, in the same transaction.
+func (s *Service) moved(tx *store.Tx, j Job) error {
 	if s.Moved == nil {
 		return nil
 	}
-	return fault.Wrap("job.move", s.Moved(tx, *j))
+	return fault.Wrap("job.move", s.Moved(tx, j))
 }
 
 // verb is the audit verb of entering a state.

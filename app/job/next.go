@@ -56,6 +56,9 @@ func detail(d map[string]string) string {
 	if v := d["outputs"]; v != "" {
 		parts = append(parts, counted(v, "output"))
 	}
+	if v := d["kept"]; v != "" && v != "0" {
+		parts = append(parts, counted(v, "file")+" kept inside")
+	}
 	if v := d["refused"]; v != "" && v != "0" {
 		parts = append(parts, counted(v, "output")+" refused")
 	}
@@ -79,6 +82,9 @@ func next(j Job, actor access.Actor) string {
 	mine := access.Can(actor, access.AirlockCreate, j.thing())
 	switch j.State {
 	case Submitted:
+		if j.WaitingImage != "" {
+			return waitingText(j, actor)
+		}
 		if access.Can(actor, access.JobDecide, j.thing()) {
 			return "Approve or refuse this job."
 		}
@@ -94,8 +100,17 @@ func next(j Job, actor access.Actor) string {
 		return heldText(j, mine)
 	case Released:
 		return "The outputs were released. Open the release."
+	case Completed:
+		return completedText(j)
 	case Rejected:
 		return "Reviewers rejected the outputs. Read their comments and submit a changed job."
+	}
+	return j.storedNext
+}
+
+func waitingText(j Job, actor access.Actor) string {
+	if access.Can(actor, access.ImageApprove, access.Thing{}) {
+		return "Import and approve the image, or refuse it by revoking it. The job goes on by itself."
 	}
 	return j.storedNext
 }
@@ -105,6 +120,15 @@ func queuedText(j Job) string {
 		return "It starts when the host has room."
 	}
 	return fmt.Sprintf("It starts when the host has room. It is number %d in the queue.", j.Queue.Position)
+}
+
+func completedText(j Job) string {
+	for _, w := range j.Wants {
+		if w.Tree != "" {
+			return "What it left is in the project's files."
+		}
+	}
+	return "Nothing to do: it left nothing."
 }
 
 func heldText(j Job, mine bool) string {
@@ -134,7 +158,7 @@ const maxTurns = 100
 // decide about, and the person's own whose outputs nobody has sent to review.
 func (s *Service) Waiting(tx *store.Tx, actor access.Actor) ([]Turn, error) {
 	turns := []Turn{}
-	decide, err := query(tx, `WHERE state = 'submitted' ORDER BY id LIMIT ?`, maxTurns*5)
+	decide, err := query(tx, `WHERE state = 'submitted' AND waits_image = '' ORDER BY id LIMIT ?`, maxTurns*5)
 	if err != nil {
 		return nil, err
 	}

@@ -53,7 +53,10 @@ func (s *Service) check(tx *store.Tx, j *Job) error {
 			return fault.New("job.start", fault.Conflict, "The image %s is not the one that the job was submitted with.", t.ImageRef)
 		}
 	}
-	if _, err = s.mounts(tx, j); err != nil || s.Allowed == nil {
+	if _, err = s.mounts(tx, j); err != nil {
+		return err
+	}
+	if _, err = s.roots(tx, j); err != nil || s.Allowed == nil {
 		return err
 	}
 	return s.Allowed(tx, *j)
@@ -80,16 +83,20 @@ func (s *Service) mounts(tx *store.Tx, j *Job) ([]dataset.Mount, error) {
 
 // spec builds what the runner is asked for. It writes the inline inputs, which
 // may be lost in a crash: they are written again before each attempt.
-func (s *Service) spec(j *Job, n int, mounts []dataset.Mount) (sandbox.Spec, error) {
+func (s *Service) spec(j *Job, n int, mounts []dataset.Mount, roots map[int]string) (sandbox.Spec, error) {
 	t := j.Tasks[n]
 	sp := sandbox.Spec{
 		Ref:     refOf(j.ID, n, t.Attempt),
-		Labels:  map[string]string{"job": j.ID, "task": strconv.Itoa(n), "attempt": strconv.Itoa(t.Attempt)},
+		Labels:  map[string]string{"job": j.ID, "task": strconv.Itoa(n), "attempt": strconv.Itoa(t.Attempt), "volumes": strconv.Itoa(len(smallest(j.Volumes)))},
 		Image:   t.imageID,
 		Argv:    t.Argv,
 		Env:     t.Env,
 		Workdir: t.Workdir,
-		Scratch: []sandbox.Scratch{{Name: scratchOf(j.ID), Target: workFolder}},
+		Stdin:   t.Stdin,
+		Stdout:  t.Stdout,
+		Stderr:  t.Stderr,
+		Scratch: scratchNames(j.ID, j.Volumes),
+		Inside:  j.Inside,
 		Limits:  j.Limits.sandbox(),
 	}
 	if n == len(j.Tasks)-1 {
@@ -97,6 +104,9 @@ func (s *Service) spec(j *Job, n int, mounts []dataset.Mount) (sandbox.Spec, err
 	}
 	for _, m := range mounts {
 		sp.Binds = append(sp.Binds, sandbox.Bind{Source: m.Source, Target: m.Target})
+	}
+	if j.own() {
+		return sp, s.layPaths(&sp, j, n, roots)
 	}
 	if len(j.Inputs) == 0 {
 		return sp, nil

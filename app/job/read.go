@@ -32,7 +32,7 @@ func (s *Service) Get(ctx context.Context, actor access.Actor, id string) (Job, 
 
 // complete adds what other packages know of the job.
 func (s *Service) complete(tx *store.Tx, j *Job) error {
-	p, err := s.Projects.Lookup(tx, j.Project)
+	p, err := s.Projects.Head(tx, j.Project)
 	if err != nil {
 		return err
 	}
@@ -65,6 +65,9 @@ func (s *Service) shown(_ context.Context, actor access.Actor, j Job) Job {
 	}
 	j.content = nil
 	none(&j.Tasks)
+	none(&j.Places)
+	none(&j.Wants)
+	none(&j.Volumes)
 	none(&j.Inputs)
 	none(&j.Timeline)
 	none(&j.Outputs)
@@ -94,7 +97,7 @@ func none[T any](list *[]T) {
 func progress(j Job) Progress {
 	p := Progress{Phase: string(j.State), Total: int64(len(j.Tasks))}
 	for _, t := range j.Tasks {
-		if t.State == TaskSucceeded {
+		if t.State == TaskSucceeded || t.State == TaskFailed && t.IgnoreError {
 			p.Done++
 		}
 	}
@@ -144,7 +147,7 @@ func stateNames() string {
 // visible is the condition for the projects that the actor sees; "" when there are none.
 func (s *Service) visible(tx *store.Tx, actor access.Actor, f Filter) (string, []any, error) {
 	if f.Project != "" {
-		p, err := s.Projects.Lookup(tx, f.Project)
+		p, err := s.Projects.Head(tx, f.Project)
 		if err != nil {
 			return "", nil, err
 		}
@@ -209,7 +212,7 @@ func (s *Service) nameProjects(tx *store.Tx, list []Job) error {
 	for i := range list {
 		id := list[i].Project
 		if _, ok := names[id]; !ok {
-			p, err := s.Projects.Lookup(tx, id)
+			p, err := s.Projects.Head(tx, id)
 			if err != nil {
 				return err
 			}
@@ -244,6 +247,35 @@ func (s *Service) Usage(ctx context.Context, actor access.Actor, id string) (san
 		return u, fault.Kinded(op, fault.Unavailable, err, "The use of memory and processors is not known now. Try again in a moment.")
 	}
 	return u, nil
+}
+
+// Counts returns how many jobs are in each state.
+func (s *Service) Counts(ctx context.Context) (map[State]int64, error) {
+	counts := map[State]int64{}
+	err := s.DB.View(ctx, func(tx *store.Tx) error {
+		rows, err := tx.Query(`SELECT state, count(*) FROM job GROUP BY state`)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var st State
+			var n int64
+			if err := rows.Scan(&st, &n); err != nil {
+				return err
+			}
+			counts[st] = n
+		}
+		return rows.Err()
+	})
+	return counts, fault.Wrap("job.Counts", err)
+}
+
+// ImageRuns returns how many jobs have had a container of the image with this digest.
+func (s *Service) ImageRuns(tx *store.Tx, digest string) (int, error) {
+	var n int
+	err := tx.QueryRow(`SELECT count(DISTINCT job) FROM job_task WHERE image = ? AND attempt > 0`, digest).Scan(&n)
+	return n, fault.Wrap("job.ImageRuns", err)
 }
 
 // Find is Lookup without tasks, outputs and timeline, for whoever needs only to

@@ -3,8 +3,10 @@ package job
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"time"
 
@@ -33,7 +35,7 @@ func (s *Service) reconcile(ctx context.Context) error {
 		if busy, err = query(tx, `WHERE state IN ('preparing', 'running', 'collecting') ORDER BY id`); err != nil {
 			return err
 		}
-		dirty, err = query(tx, `WHERE cleaned = 0 AND state IN ('held', 'released', 'rejected', 'failed', 'cancelled', 'refused') ORDER BY id`)
+		dirty, err = query(tx, `WHERE cleaned = 0 AND state IN ('held', 'released', 'rejected', 'completed', 'failed', 'cancelled', 'refused') ORDER BY id`)
 		return err
 	})
 	if err != nil {
@@ -103,12 +105,22 @@ func (s *Service) removeStrays(ctx context.Context, list []sandbox.Status) {
 			err = s.Runner.Remove(ctx, st.Ref)
 		}
 		if whole && err == nil {
-			err = s.Runner.RemoveScratch(ctx, scratchOf(id))
+			err = s.removeVolumes(ctx, id, st.Labels["volumes"])
 		}
 		if err != nil && ctx.Err() == nil {
 			s.Logger.Warn("jobs: looking after stray containers", "ref", st.Ref, "err", err)
 		}
 	}
+}
+
+// removeVolumes removes the scratch of a job that no row names.
+func (s *Service) removeVolumes(ctx context.Context, id, volumes string) error {
+	err := s.Runner.RemoveScratch(ctx, scratchOf(id))
+	n, _ := strconv.Atoi(volumes) // a label of ours; anything else means none
+	for i := range min(n, maxVolumes) {
+		err = errors.Join(err, s.Runner.RemoveScratch(ctx, fmt.Sprintf("%s-v%d", scratchOf(id), i)))
+	}
+	return err
 }
 
 // stray reports whether a container is wanted by nobody; whole when its job is unknown.
@@ -141,7 +153,10 @@ func (s *Service) clean(ctx context.Context, j Job) {
 			errs = append(errs, s.Runner.Remove(ctx, refOf(j.ID, t.N, a)))
 		}
 	}
-	errs = append(errs, s.Runner.RemoveScratch(ctx, scratchOf(j.ID)), os.RemoveAll(filepath.Join(s.folder(j.ID), "in")))
+	for _, v := range scratchNames(j.ID, j.Volumes) {
+		errs = append(errs, s.Runner.RemoveScratch(ctx, v.Name))
+	}
+	errs = append(errs, os.RemoveAll(filepath.Join(s.folder(j.ID), "in")))
 	if err := errors.Join(errs...); err != nil {
 		if ctx.Err() == nil {
 			s.Logger.Warn("jobs: cleaning up behind a job", "job", j.ID, "err", err)

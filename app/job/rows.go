@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -16,32 +17,41 @@ import (
 
 const jobColumns = `id, project, name, purpose, state, reason, next, submitter, submitter_handle, submitter_name, request_hash,
 	queries, datasets, outputs, limits, refusals, task, host_faults, unlimited, cancel_actor, cancel_reason, request,
-	created_at, queued_at, started_at, finished_at, held_at`
+	created_at, queued_at, started_at, finished_at, held_at, via, on_behalf, places, wants, volumes, waits_image, inside, every_job`
 
 type scanner interface{ Scan(...any) error }
 
 func scanJob(row scanner) (Job, error) {
 	var j Job
-	var queries, data, outputs, limits, refusals, canceller string
+	var queries, data, outputs, limits, refusals, canceller, places, wants, volumes string
 	var created int64
 	var queued, started, finished, held sql.NullInt64
 	err := row.Scan(&j.ID, &j.Project, &j.Name, &j.Purpose, &j.State, &j.Reason, &j.storedNext, &j.Submitter.ID, &j.Submitter.Handle, &j.Submitter.Name,
 		&j.requestHash, &queries, &data, &outputs, &limits, &refusals, &j.task, &j.hostFaults, &j.Unlimited, &canceller, &j.cancelReason,
-		&j.AirlockRequest, &created, &queued, &started, &finished, &held)
+		&j.AirlockRequest, &created, &queued, &started, &finished, &held,
+		&j.Via, &j.OnBehalf, &places, &wants, &volumes, &j.WaitingImage, &j.Inside, &j.EveryJob)
 	if err != nil {
 		return j, err
 	}
 	j.CreatedAt = store.Time(created)
 	j.QueuedAt, j.StartedAt, j.FinishedAt, j.HeldAt = moment(queued), moment(started), moment(finished), moment(held)
-	return j, j.decode(queries, data, outputs, limits, refusals, canceller)
+	err = errors.Join(decode(queries, &j.Queries), decode(data, &j.Datasets), decode(outputs, &j.Declared), decode(limits, &j.Limits),
+		decode(refusals, &j.Refused), decode(places, &j.Places), decode(wants, &j.Wants), decode(volumes, &j.Volumes))
+	if err != nil {
+		return j, fmt.Errorf("job %s: stored record: %w", j.ID, err)
+	}
+	return j, j.setCanceller(canceller)
 }
 
-func (j *Job) decode(queries, data, outputs, limits, refusals, canceller string) error {
-	for text, into := range map[*string]any{&queries: &j.Queries, &data: &j.Datasets, &outputs: &j.Declared, &limits: &j.Limits, &refusals: &j.Refused} {
-		if err := json.Unmarshal([]byte(*text), into); err != nil {
-			return fmt.Errorf("job %s: stored record: %w", j.ID, err)
-		}
+// decode reads stored JSON; the empty list, which most are, without a decoder.
+func decode[T any](text string, into *T) error {
+	if text == "[]" {
+		return nil
 	}
+	return json.Unmarshal([]byte(text), into)
+}
+
+func (j *Job) setCanceller(canceller string) error {
 	if canceller == "" {
 		return nil
 	}
@@ -88,8 +98,8 @@ func load(tx *store.Tx, id string) (Job, error) {
 }
 
 func loadTasks(tx *store.Tx, id string) ([]TaskRun, error) {
-	rows, err := tx.Query(`SELECT n, image, image_id, image_ref, argv, env, workdir, state, exit_code, attempt, started_at, finished_at
-		FROM job_task WHERE job = ? ORDER BY n`, id)
+	rows, err := tx.Query(`SELECT n, image, image_id, image_ref, argv, env, workdir, state, exit_code, attempt, started_at, finished_at,
+		stdin, stdout, stderr, ignore_error FROM job_task WHERE job = ? ORDER BY n`, id)
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +119,8 @@ func scanTask(row scanner) (TaskRun, error) {
 	var t TaskRun
 	var argv, env string
 	var code, started, finished sql.NullInt64
-	err := row.Scan(&t.N, &t.Image, &t.imageID, &t.ImageRef, &argv, &env, &t.Workdir, &t.State, &code, &t.Attempt, &started, &finished)
+	err := row.Scan(&t.N, &t.Image, &t.imageID, &t.ImageRef, &argv, &env, &t.Workdir, &t.State, &code, &t.Attempt, &started, &finished,
+		&t.Stdin, &t.Stdout, &t.Stderr, &t.IgnoreError)
 	if err != nil {
 		return t, err
 	}
@@ -125,7 +136,7 @@ func scanTask(row scanner) (TaskRun, error) {
 }
 
 func loadInputs(tx *store.Tx, id string) ([]InputInfo, error) {
-	rows, err := tx.Query(`SELECT name, sha256, size FROM job_input WHERE job = ? ORDER BY name`, id)
+	rows, err := tx.Query(`SELECT name, sha256, size FROM job_input WHERE job = ? AND substr(name, 1, 1) <> '/' ORDER BY name`, id)
 	if err != nil {
 		return nil, err
 	}
@@ -189,16 +200,19 @@ func insert(tx *store.Tx, j *Job, key string) error {
 	if key != "" {
 		requestKey = key
 	}
-	_, err := tx.Exec(`INSERT INTO job (id, project, name, purpose, state, submitter, submitter_handle, submitter_name, request_key, request_hash,
-		queries, datasets, outputs, limits, created_at) VALUES (?, ?, ?, ?, 'submitted', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		j.ID, j.Project, j.Name, j.Purpose, j.Submitter.ID, j.Submitter.Handle, j.Submitter.Name, requestKey, j.requestHash,
-		mustJSON(j.Queries), mustJSON(j.Datasets), mustJSON(j.Declared), mustJSON(j.Limits), store.Millis(j.CreatedAt))
+	_, err := tx.Exec(`INSERT INTO job (id, project, name, purpose, state, reason, next, submitter, submitter_handle, submitter_name, request_key, request_hash,
+		queries, datasets, outputs, limits, created_at, via, on_behalf, places, wants, volumes, waits_image, inside, every_job)
+		VALUES (?, ?, ?, ?, 'submitted', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		j.ID, j.Project, j.Name, j.Purpose, j.Reason, j.storedNext, j.Submitter.ID, j.Submitter.Handle, j.Submitter.Name, requestKey, j.requestHash,
+		mustJSON(j.Queries), mustJSON(j.Datasets), mustJSON(j.Declared), mustJSON(j.Limits), store.Millis(j.CreatedAt),
+		j.Via, j.OnBehalf, listJSON(j.Places), listJSON(j.Wants), listJSON(j.Volumes), j.WaitingImage, j.Inside, j.EveryJob)
 	if err != nil {
 		return fault.Wrap("job.Submit", err)
 	}
 	for _, t := range j.Tasks {
-		_, err := tx.Exec(`INSERT INTO job_task (job, n, image, image_id, image_ref, argv, env, workdir, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'waiting')`,
-			j.ID, t.N, t.Image, t.imageID, t.ImageRef, mustJSON(t.Argv), mustJSON(t.Env), t.Workdir)
+		_, err := tx.Exec(`INSERT INTO job_task (job, n, image, image_id, image_ref, argv, env, workdir, state, stdin, stdout, stderr, ignore_error)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'waiting', ?, ?, ?, ?)`,
+			j.ID, t.N, t.Image, t.imageID, t.ImageRef, mustJSON(t.Argv), mustJSON(t.Env), t.Workdir, t.Stdin, t.Stdout, t.Stderr, t.IgnoreError)
 		if err != nil {
 			return fault.Wrap("job.Submit", err)
 		}
@@ -217,7 +231,33 @@ func insertInputs(tx *store.Tx, j *Job) error {
 			return fault.Wrap("job.Submit", err)
 		}
 	}
+	return insertContents(tx, j)
+}
+
+// insertContents keeps the contents of places beside the plain inputs.
+func insertContents(tx *store.Tx, j *Job) error {
+	for i, p := range j.Places {
+		if p.From != FromContent {
+			continue
+		}
+		content := j.content[placeName(i)]
+		if content == nil {
+			content = []byte{}
+		}
+		_, err := tx.Exec(`INSERT INTO job_input (job, name, sha256, size, content) VALUES (?, ?, ?, ?, ?)`, j.ID, placeName(i), p.SHA256, p.Size, content)
+		if err != nil {
+			return fault.Wrap("job.Submit", err)
+		}
+	}
 	return nil
+}
+
+// listJSON is a list as it is stored: an absent one is empty.
+func listJSON[T any](list []T) string {
+	if len(list) == 0 {
+		return "[]"
+	}
+	return mustJSON(list)
 }
 
 func saveTask(tx *store.Tx, id string, t TaskRun) error {

@@ -36,9 +36,11 @@ type run struct {
 	memory  int64
 	job     Job
 	mounts  []dataset.Mount
-	claimed bool // the claim is durable already
-	spawned bool // its goroutine has been started
-	adopted bool // the job was active before this run
+	roots   map[int]string // of dataset places, by place
+	exit    int            // of the task before, which let the job go on
+	claimed bool           // the claim is durable already
+	spawned bool           // its goroutine has been started
+	adopted bool           // the job was active before this run
 	free    sync.Once
 	closing sync.WaitGroup         // logs on their way to the disk
 	trouble atomic.Pointer[string] // what the job waits for, for people; nil: nothing
@@ -207,12 +209,15 @@ func (s *Service) begin(tx *store.Tx, j *Job) error {
 func (r *run) ready() (*ending, error) {
 	err := r.s.DB.View(r.ctx, func(tx *store.Tx) error {
 		var err error
-		if r.job.content == nil && len(r.job.Inputs) > 0 {
+		if r.job.content == nil && r.job.hasContent() {
 			if r.job.content, err = loadContent(tx, r.id); err != nil {
 				return err
 			}
 		}
-		r.mounts, err = r.s.mounts(tx, &r.job)
+		if r.mounts, err = r.s.mounts(tx, &r.job); err != nil {
+			return err
+		}
+		r.roots, err = r.s.roots(tx, &r.job)
 		return err
 	})
 	if err == nil || r.ctx.Err() != nil {
@@ -235,7 +240,15 @@ func (r *run) left(err error) error {
 	return err
 }
 
-// nextTask notes that the task before n succeeded and writes the intent of n.
+// ended is what becomes of a task whose failure does not end the job.
+func ended(exit int) string {
+	if exit != 0 {
+		return TaskFailed
+	}
+	return TaskSucceeded
+}
+
+// nextTask notes how the task before n ended and writes the intent of n.
 func (r *run) nextTask(n int) error {
 	r.adopted = false
 	return r.record(func(tx *store.Tx) error {
@@ -243,7 +256,7 @@ func (r *run) nextTask(n int) error {
 		if err != nil {
 			return err
 		}
-		if err := r.s.step(tx, &j, n); err != nil {
+		if err := r.s.step(tx, &j, n, r.exit); err != nil {
 			return err
 		}
 		j.content, j.Unlimited = r.job.content, r.job.Unlimited
@@ -252,16 +265,16 @@ func (r *run) nextTask(n int) error {
 	})
 }
 
-func (s *Service) step(tx *store.Tx, j *Job, n int) error {
+func (s *Service) step(tx *store.Tx, j *Job, n, exit int) error {
 	if j.task == n { // an earlier try got through although it said otherwise
 		return nil
 	}
 	if err := s.running(tx, j, n-1); err != nil {
 		return err
 	}
-	now, zero := tx.Now(), 0
+	now := tx.Now()
 	prev, t := &j.Tasks[n-1], &j.Tasks[n]
-	prev.State, prev.ExitCode, prev.FinishedAt = TaskSucceeded, &zero, &now
+	prev.State, prev.ExitCode, prev.FinishedAt = ended(exit), &exit, &now
 	t.State, t.Attempt = TaskPreparing, 1
 	if err := saveTask(tx, j.ID, *prev); err != nil {
 		return err

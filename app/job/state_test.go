@@ -26,6 +26,7 @@ running collecting
 running failed
 running cancelled
 collecting held
+collecting completed
 collecting failed
 collecting cancelled
 held released
@@ -75,7 +76,7 @@ func (h *house) tryStep(id string, from, to State) error {
 
 func TestTerminalStates(t *testing.T) {
 	for _, s := range States {
-		want := s == Refused || s == Released || s == Rejected || s == Failed || s == Cancelled
+		want := s == Refused || s == Released || s == Rejected || s == Completed || s == Failed || s == Cancelled
 		if s.Terminal() != want {
 			t.Errorf("%s terminal: %v", s, s.Terminal())
 		}
@@ -93,7 +94,7 @@ func TestTheDiagramShowsEveryTransition(t *testing.T) {
 			t.Errorf("the diagram lacks %s", line)
 		}
 	}
-	if n := strings.Count(d, "-->"); n != 18+1+5 {
+	if n := strings.Count(d, "-->"); n != 19+1+6 {
 		t.Errorf("the diagram has %d arrows", n)
 	}
 }

@@ -4,7 +4,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"path"
+	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -80,6 +82,8 @@ type Place struct {
 	Origin    string // address that the bytes were fetched from; they are in the vault
 	SHA256    string // of fetched bytes; of others: they must have it when it is given
 	Size      int64  // of fetched bytes
+
+	copy bool // of a dataset: it cannot be shown read-only at its path
 }
 
 // Want is an output from a path of its own.
@@ -101,6 +105,7 @@ const (
 	maxCommand  = 96 << 10 // bytes of a task's arguments and environment
 	maxName     = 120      // characters
 	maxPurpose  = 4000     // characters
+	maxOnBehalf = 100      // characters
 	workFolder  = "/work"
 	inFolder    = "/in"
 	sqlImage    = "tresor/sql"
@@ -114,7 +119,7 @@ func invalid(format string, args ...any) error {
 // returns it in its one canonical form: SQL has become a task with its input and outputs.
 func (sub Submission) normalise() (Submission, error) {
 	sub.Name, sub.Purpose = strings.TrimSpace(sub.Name), strings.TrimSpace(sub.Purpose)
-	for _, check := range []func(*Submission) error{checkTexts, checkKind, checkTasks, checkInputs, checkOutputs} {
+	for _, check := range []func(*Submission) error{checkTexts, checkVia, checkKind, checkTasks, checkInputs, checkOutputs, checkPlaces, checkWants, checkVolumes, shareFolders} {
 		if err := check(&sub); err != nil {
 			return sub, err
 		}
@@ -136,6 +141,23 @@ func checkTexts(s *Submission) error {
 		return invalid("The purpose holds control or invisible characters. Remove them.")
 	case len(s.IdempotencyKey) > 200 || unreadable(s.IdempotencyKey, false):
 		return invalid("The idempotency key is longer than 200 bytes or holds control characters.")
+	}
+	return nil
+}
+
+var viaForm = regexp.MustCompile(`^(hub|client|token|inside):[A-Za-z0-9_-]{1,80}$`)
+
+// checkVia checks what comes with paths of its own, and by which door.
+func checkVia(s *Submission) error {
+	switch {
+	case s.Via != "" && !viaForm.MatchString(s.Via):
+		return invalid("The door %q is not one of this server.", clip(s.Via))
+	case utf8.RuneCountInString(s.OnBehalf) > maxOnBehalf:
+		return invalid("The name of who asks is longer than %d characters. Shorten it.", maxOnBehalf)
+	case unreadable(s.OnBehalf, false):
+		return invalid("The name of who asks holds control or invisible characters. Remove them.")
+	case s.ownPaths() && len(s.SQL)+len(s.Inputs)+len(s.Outputs) > 0:
+		return invalid("A job whose files have paths of their own takes no SQL statements, plain inputs or plain outputs. Submit two jobs.")
 	}
 	return nil
 }
@@ -193,19 +215,23 @@ func fromSQL(s *Submission) error {
 }
 
 func checkTasks(s *Submission) error {
-	if len(s.Tasks) > maxTasks {
-		return invalid("There are %d tasks, and a job runs at most %d.", len(s.Tasks), maxTasks)
+	most := maxTasks
+	if s.ownPaths() {
+		most = maxOwnTasks
+	}
+	if len(s.Tasks) > most {
+		return invalid("There are %d tasks, and a job runs at most %d.", len(s.Tasks), most)
 	}
 	s.Tasks = append([]Task(nil), s.Tasks...)
 	for i := range s.Tasks {
-		if err := s.Tasks[i].check(i + 1); err != nil {
+		if err := s.Tasks[i].check(i+1, s.ownPaths()); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (t *Task) check(n int) error {
+func (t *Task) check(n int, own bool) error {
 	if t.Image = strings.TrimSpace(t.Image); t.Image == "" {
 		return invalid("Task %d names no image. Choose one of the approved images.", n)
 	}
@@ -226,7 +252,42 @@ func (t *Task) check(n int) error {
 			return invalid("The environment of task %d holds %q. Write NAME=value with a name of letters, digits and underscores.", n, clip(e))
 		}
 	}
+	if own {
+		return t.checkOwn(n)
+	}
+	if err := t.checkStreams(n, true); err != nil {
+		return err
+	}
 	return t.checkWorkdir(n)
+}
+
+// checkOwn checks the paths of a task that has paths of its own.
+func (t *Task) checkOwn(n int) error {
+	if t.Workdir != "" {
+		if err := sandbox.CheckPath(t.Workdir); err != nil {
+			return invalid("The working folder %q of task %d cannot be used: %v. Write an absolute path such as /work.", clip(t.Workdir), n, err)
+		}
+	}
+	return t.checkStreams(n, false)
+}
+
+// checkStreams checks the files of the standard streams.
+func (t *Task) checkStreams(n int, inWork bool) error {
+	for _, f := range []string{t.Stdin, t.Stdout, t.Stderr} {
+		if f == "" {
+			continue
+		}
+		if err := checkFile(fmt.Sprintf("a standard stream of task %d", n), f); err != nil {
+			return err
+		}
+		if inWork && !strings.HasPrefix(f, workFolder+"/") {
+			return invalid("The standard stream %q of task %d does not lie in %s.", clip(f), n, workFolder)
+		}
+	}
+	if t.Stdin != "" && (t.Stdin == t.Stdout || t.Stdin == t.Stderr) {
+		return invalid("Task %d would read and write %q at once. Use two files.", n, clip(t.Stdin))
+	}
+	return nil
 }
 
 func (t *Task) checkWorkdir(n int) error {
@@ -280,6 +341,9 @@ func fileName(s string) bool {
 }
 
 func checkOutputs(s *Submission) error {
+	if s.ownPaths() {
+		return nil
+	}
 	if len(s.Outputs) == 0 {
 		return invalid("The job declares no output, so nothing could ever leave it. Name the files it writes to %s.", output.Folder)
 	}
@@ -325,7 +389,18 @@ func outputPath(o string) (string, error) {
 // hash identifies what was submitted, to notice a key used for something else.
 func (sub Submission) hash() string {
 	sub.IdempotencyKey = ""
-	b, err := json.Marshal(sub)
+	var all any = sub
+	if sub.ownPaths() {
+		all = struct {
+			Submission
+			Places        []Place
+			Wants         []Want
+			Volumes       []string
+			Via, OnBehalf string
+			EveryJob      bool
+		}{sub, sub.Places, sub.Wants, sub.Volumes, sub.Via, sub.OnBehalf, sub.EveryJob}
+	}
+	b, err := json.Marshal(all)
 	if err != nil {
 		return ""
 	}

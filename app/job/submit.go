@@ -2,6 +2,7 @@ package job
 
 import (
 	"context"
+	"slices"
 	"strconv"
 
 	"tresor/app/access"
@@ -61,7 +62,7 @@ func (s *Service) Submit(ctx context.Context, actor access.Actor, sub Submission
 
 // admit writes the submission, or finds the job that it has become before.
 func (s *Service) admit(tx *store.Tx, actor access.Actor, sub Submission, limits Limits) (Job, bool, error) {
-	p, err := s.Projects.Lookup(tx, sub.Project)
+	p, err := s.Projects.Head(tx, sub.Project)
 	if err != nil {
 		return Job{}, false, err
 	}
@@ -74,7 +75,10 @@ func (s *Service) admit(tx *store.Tx, actor access.Actor, sub Submission, limits
 	if err := s.Projects.Open(tx, p.ID); err != nil {
 		return Job{}, false, err
 	}
-	j := Job{ID: s.IDs(), Project: p.ID, ProjectName: p.Name, Name: sub.Name, Purpose: sub.Purpose, State: Submitted, CreatedAt: tx.Now(),
+	if err := s.knowsTrees(sub); err != nil {
+		return Job{}, false, err
+	}
+	j := Job{Via: sub.Via, OnBehalf: sub.OnBehalf, Volumes: sub.Volumes, EveryJob: sub.EveryJob, Inside: sub.Inside || sub.Via == "" && len(sub.SQL) == 0, ID: s.IDs(), Project: p.ID, ProjectName: p.Name, Name: sub.Name, Purpose: sub.Purpose, State: Submitted, CreatedAt: tx.Now(),
 		Submitter: Person{actor.ID, actor.Handle, actor.Name}, Queries: sub.SQL, Declared: sub.Outputs, Limits: limits, requestHash: sub.hash()}
 	if j.Queries == nil {
 		j.Queries = []Query{}
@@ -94,6 +98,9 @@ func (s *Service) record(tx *store.Tx, j *Job, actor access.Actor, p project.Pro
 		return err
 	}
 	e := audit.By(actor, "job.submitted", Subject(j.ID), p.ID, "request_sha256", j.requestHash, "tasks", strconv.Itoa(len(j.Tasks)))
+	if j.Via != "" {
+		e.Detail["by"] = j.Via
+	}
 	if _, err := s.Log.Append(tx, e); err != nil {
 		return fault.Wrap("job.Submit", err)
 	}
@@ -103,7 +110,7 @@ func (s *Service) record(tx *store.Tx, j *Job, actor access.Actor, p project.Pro
 			return err
 		}
 	}
-	if p.Approval == project.EveryJob || sub.EveryJob {
+	if j.WaitingImage != "" || p.Approval == project.EveryJob || sub.EveryJob {
 		return nil
 	}
 	return s.pass(tx, j, step{to: Approved, by: access.System, detail: []string{"mode", string(p.Approval)}})
@@ -171,20 +178,80 @@ func (s *Service) checkRoom(project string) error {
 
 // resolve finds images and datasets and refuses what the project may not use.
 func (s *Service) resolve(tx *store.Tx, j *Job, p project.Project, sub Submission) error {
+	waiting := ""
 	for n, t := range sub.Tasks {
-		img, err := s.Images.Resolve(tx, t.Image)
-		if err != nil {
+		img, waits, err := s.imageFor(tx, t.Image)
+		if err != nil && !(waits && sub.WaitForImage) {
 			return err
+		}
+		if waits {
+			orElse(&waiting, t.Image)
+			img.Ref = t.Image
 		}
 		j.Tasks = append(j.Tasks, newTask(n, t, img))
 	}
+	j.setWaiting(waiting)
 	j.content = map[string][]byte{}
 	j.Inputs = []InputInfo{}
 	for _, in := range sub.Inputs {
 		j.content[in.Name] = []byte(in.Content)
 		j.Inputs = append(j.Inputs, InputInfo{Name: in.Name, Size: int64(len(in.Content))})
 	}
-	return s.chooseData(tx, j, p, sub.Datasets)
+	for _, w := range sub.Wants {
+		j.Wants = append(j.Wants, w.info())
+	}
+	j.Datasets = []Data{}
+	if !sub.wantsData() {
+		return s.pinPlaces(tx, j, p, nil, sub)
+	}
+	grants, err := s.Projects.Grants(tx, p.ID)
+	if err != nil {
+		return err
+	}
+	if err := s.pinPlaces(tx, j, p, grants, sub); err != nil {
+		return err
+	}
+	if err := s.chooseData(tx, j, p, grants, sub.Datasets); err != nil {
+		return err
+	}
+	return clear(j)
+}
+
+// wantsData reports whether the job sees datasets: what came through the gateway
+// sees only what it names.
+func (sub Submission) wantsData() bool {
+	if sub.Via == "" || len(sub.Datasets) > 0 {
+		return true
+	}
+	return slices.ContainsFunc(sub.Places, func(p Place) bool { return p.Dataset != "" })
+}
+
+// clear refuses paths in the folders of datasets that the job sees as a whole.
+func clear(j *Job) error {
+	for _, d := range j.Datasets {
+		at := "/data/" + d.Slug
+		for _, v := range j.Volumes {
+			if within(v, at) {
+				return invalid("The folder %q belongs to the dataset %s. Use another folder.", clip(v), d.Slug)
+			}
+		}
+		for _, p := range j.Places {
+			if !p.Copied && (within(p.Path, at) || within(at, p.Path)) {
+				return invalid("The input %q would lie in or around the folder of the dataset %s. Use another path.", clip(p.Path), d.Slug)
+			}
+		}
+	}
+	return nil
+}
+
+// knowsTrees refuses what needs a project's tree where there is none.
+func (s *Service) knowsTrees(sub Submission) error {
+	for _, w := range sub.Wants {
+		if w.Tree != "" && (s.Tree == nil || s.Vault == nil) {
+			return fault.New("job.Submit", fault.Unavailable, "This server keeps no files for projects, so the output %q cannot stay inside.", clip(w.Path))
+		}
+	}
+	return nil
 }
 
 func newTask(n int, t Task, img image.Image) TaskRun {
@@ -192,13 +259,13 @@ func newTask(n int, t Task, img image.Image) TaskRun {
 	if env == nil {
 		env = []string{}
 	}
-	return TaskRun{N: n, Image: img.Digest, imageID: img.ID, ImageRef: img.Ref, Argv: t.Argv, Env: env, Workdir: t.Workdir, State: TaskWaiting}
+	return TaskRun{N: n, Image: img.Digest, imageID: img.ID, ImageRef: img.Ref, Argv: t.Argv, Env: env, Workdir: t.Workdir, State: TaskWaiting,
+		Stdin: t.Stdin, Stdout: t.Stdout, Stderr: t.Stderr, IgnoreError: t.IgnoreError}
 }
 
 // chooseData pins the version of every dataset that the job will see.
-func (s *Service) chooseData(tx *store.Tx, j *Job, p project.Project, wanted []string) error {
-	j.Datasets = []Data{}
-	grants, err := granted(p, wanted)
+func (s *Service) chooseData(tx *store.Tx, j *Job, p project.Project, all []project.Grant, wanted []string) error {
+	grants, err := granted(p, all, wanted)
 	if err != nil {
 		return err
 	}
@@ -224,14 +291,14 @@ func pinned(g project.Grant, mounts []dataset.Mount) []Data {
 }
 
 // granted picks the wanted grants, by id or slug; all of them when none is named.
-func granted(p project.Project, wanted []string) ([]project.Grant, error) {
+func granted(p project.Project, all []project.Grant, wanted []string) ([]project.Grant, error) {
 	if len(wanted) == 0 {
-		return p.Datasets, nil
+		return all, nil
 	}
 	var list []project.Grant
 	seen := map[string]bool{}
 	for _, w := range wanted {
-		g, ok := pick(p.Datasets, w)
+		g, ok := pick(all, w)
 		if !ok {
 			return nil, invalid("The dataset %q is not granted to the project %s. Ask a data steward for it, or choose one that is granted.", clip(w), p.Name)
 		}

@@ -96,7 +96,7 @@ func (r *run) fresh(n int) (*ending, error) {
 // try prepares and starts one attempt. Whether a start that failed has started
 // something only the status can tell: false, nil, nil means look again.
 func (r *run) try(n int) (started bool, end *ending, err error) {
-	sp, err := r.s.spec(&r.job, n, r.mounts)
+	sp, err := r.s.spec(&r.job, n, r.mounts, r.roots)
 	if err == nil {
 		err = r.s.Runner.Prepare(r.ctx, sp)
 	}
@@ -299,13 +299,13 @@ func (r *run) collect(n int, timedOut bool) (*ending, error) {
 	ref := refOf(r.id, n, r.job.Tasks[n].Attempt)
 	caps := output.Caps{Files: r.job.Limits.OutputFiles, Bytes: r.job.Limits.OutputBytes}
 	for try := 0; ; try++ {
-		sink := r.s.Outputs.Sink(caps)
+		sink := r.sink(caps)
 		ctx, done := r.untilStopped()
 		got, err := r.s.Runner.Collect(ctx, ref, sink.Take)
 		done()
 		if err == nil {
 			end := r.judge(n, got, sink, timedOut)
-			if end == nil || end.to != Held {
+			if end == nil || !end.keeps() {
 				sink.Abort()
 				return end, nil
 			}
@@ -355,7 +355,7 @@ func (r *run) afterCollect(n int, timedOut bool, cause error, try int) (*ending,
 		return e, nil
 	case st.Phase == sandbox.Exited && st.ExitCode != 0 && try >= maxCollects && errors.Is(cause, sandbox.ErrHost):
 		// It has failed whatever it left, and what it left cannot be read: waiting would have no end.
-		return r.judge(n, sandbox.Collected{Status: st}, r.s.Outputs.Sink(output.Caps{}), timedOut), nil
+		return r.judge(n, sandbox.Collected{Status: st}, r.sink(output.Caps{}), timedOut), nil
 	}
 	if !errors.Is(cause, sandbox.ErrHost) {
 		r.say("The server cannot keep the outputs now: " + fault.Message(cause) + " They are safe inside; the server tries again. An operator should look at the disk.")

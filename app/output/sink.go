@@ -33,11 +33,26 @@ type Sink struct {
 	staged  []staged
 	seen    map[string]bool
 	refused []sandbox.Refusal
+	sort    Sorter
+}
+
+// Sorter says of a file at a path in the container whether it is an output to be
+// held, and whether it is wanted at all; one that is wanted and not held is the
+// caller's, who finds it in Taken.
+type Sorter func(path string) (held, wanted bool)
+
+// Taken is one file that a Sink took.
+type Taken struct {
+	Path       string // in the container
+	Held       bool   // Record makes an output of it
+	vault.Blob        // empty before Commit
 }
 
 type staged struct {
 	w    *vault.Writer
-	path string
+	path string // among the job's outputs
+	at   string // in the container
+	held bool
 	Shape
 	blob vault.Blob
 }
@@ -47,9 +62,24 @@ func (s *Service) Sink(caps Caps) *Sink {
 	return &Sink{s: s, caps: caps, seen: map[string]bool{}}
 }
 
+// SinkFor is Sink for files at any path: their paths as outputs are those in the
+// container without the leading slash. What sort does not want is passed over.
+func (s *Service) SinkFor(caps Caps, sort Sorter) *Sink {
+	k := s.Sink(caps)
+	k.sort = sort
+	return k
+}
+
 // Take stages one file. A file that may not be taken is noted in Refused and is
 // no error; an error means that the host could not keep it.
 func (k *Sink) Take(f sandbox.File, r io.Reader) error {
+	held := true
+	if k.sort != nil {
+		var wanted bool
+		if held, wanted = k.sort(f.Path); !wanted {
+			return nil
+		}
+	}
 	name, why := k.admit(f)
 	if why != "" {
 		k.refuse(f.Path, why)
@@ -71,7 +101,7 @@ func (k *Sink) Take(f sandbox.File, r io.Reader) error {
 	}
 	k.bytes += n
 	k.seen[name] = true
-	k.staged = append(k.staged, staged{w: w, path: name, Shape: shape})
+	k.staged = append(k.staged, staged{w: w, path: name, at: f.Path, held: held, Shape: shape})
 	return nil
 }
 
@@ -98,7 +128,11 @@ func (k *Sink) admit(f sandbox.File) (name, why string) {
 	if err := sandbox.CheckPath(f.Path); err != nil {
 		return "", err.Error()
 	}
-	name, inside := strings.CutPrefix(f.Path, Folder+"/")
+	folder := Folder + "/"
+	if k.sort != nil {
+		folder = "/"
+	}
+	name, inside := strings.CutPrefix(f.Path, folder)
 	switch {
 	case !inside:
 		return "", "it lies outside " + Folder
@@ -122,6 +156,15 @@ func (k *Sink) refuse(path, why string) {
 
 // Refused lists what Take did not take.
 func (k *Sink) Refused() []sandbox.Refusal { return k.refused }
+
+// Taken lists what was taken, in the order it came.
+func (k *Sink) Taken() []Taken {
+	list := make([]Taken, len(k.staged))
+	for i, f := range k.staged {
+		list[i] = Taken{Path: f.at, Held: f.held, Blob: f.blob}
+	}
+	return list
+}
 
 // Len is the number of files taken.
 func (k *Sink) Len() int { return len(k.staged) }
@@ -156,13 +199,16 @@ func (k *Sink) Abort() {
 	k.staged = nil
 }
 
-// Record writes the rows of what Commit made durable, in place of any earlier
+// Record writes the rows of what Commit made durable and is to be held, in place of any earlier
 // collection of the same job, and returns them by path.
 func (k *Sink) Record(tx *store.Tx, job, project string) ([]Output, error) {
 	if _, err := tx.Exec(`DELETE FROM output WHERE job = ?`, job); err != nil {
 		return nil, fault.Wrap("output.Record", err)
 	}
 	for _, f := range k.staged {
+		if !f.held {
+			continue
+		}
 		_, err := tx.Exec(`INSERT INTO output (`+columns+`, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 			k.s.ids(), job, project, f.path, f.blob.SHA256, f.blob.Size, string(f.Kind), f.Rows, f.Cols, string(Held), store.Millis(tx.Now()))
 		if err != nil {
