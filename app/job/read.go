@@ -278,6 +278,14 @@ func (s *Service) ImageRuns(tx *store.Tx, digest string) (int, error) {
 	return n, fault.Wrap("job.ImageRuns", err)
 }
 
+// Brief is Lookup without what other packages know: outputs, the project's name
+// and the timeline. Next is what the job's end, or what it waits for, left to do.
+func (s *Service) Brief(tx *store.Tx, id string) (Job, error) {
+	j, err := load(tx, id)
+	j.Next = j.storedNext
+	return j, err
+}
+
 // Find is Lookup without tasks, outputs and timeline, for whoever needs only to
 // know what the job is and in which project.
 func (s *Service) Find(tx *store.Tx, id string) (Job, error) { return find(tx, id) }

@@ -211,6 +211,9 @@ func (s *Service) resolve(tx *store.Tx, j *Job, p project.Project, sub Submissio
 	if err := s.pinPlaces(tx, j, p, grants, sub); err != nil {
 		return err
 	}
+	if sub.Via != "" && len(sub.Datasets) == 0 {
+		return nil // what came through the gateway never sees "all that is granted"
+	}
 	if err := s.chooseData(tx, j, p, grants, sub.Datasets); err != nil {
 		return err
 	}
