@@ -228,3 +228,15 @@ func FuzzCheckPath(f *testing.F) {
 		}
 	})
 }
+
+func TestLiteral(t *testing.T) {
+	for _, p := range []string{"/work/a", "/work/a*b", "/work/[x]?", `/work/a\b`, "/work/*"} {
+		pattern := sandbox.Literal(p)
+		if !sandbox.MatchOutput(pattern, p) || !sandbox.MatchOutput(pattern, p+"/inside") || sandbox.MatchOutput(pattern, "/work/zz") {
+			t.Errorf("%q as %q", p, pattern)
+		}
+	}
+	if sandbox.MatchOutput(sandbox.Literal("/work/a*b"), "/work/axb") {
+		t.Error("a star is still a star")
+	}
+}

@@ -26,6 +26,7 @@ var (
 	insideIdle  = 2 * time.Minute      // without a byte either way
 	insideGreet = 10 * time.Second     // for the greeting
 	insidePace  = 2 * time.Millisecond // between two streams that the host accepts
+	insideClose = 10 * time.Second     // for the other side to close a stream that we have closed
 )
 
 // InsideUse is how much a container has used the task service.

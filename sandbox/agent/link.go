@@ -129,7 +129,7 @@ func (l *Link) admit(conn *net.UnixConn) {
 func hostMuxConfig() *yamux.Config {
 	c := muxConfig()
 	c.AcceptBacklog = 2 * maxInside
-	c.StreamCloseTimeout = 10 * time.Second
+	c.StreamCloseTimeout = insideClose
 	return c
 }
 

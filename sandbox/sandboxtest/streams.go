@@ -105,6 +105,23 @@ func stdoutOverLink(t *testing.T, b *box) {
 	b.equal(string(got), "whole")
 }
 
+// stdoutSwapped: a command that puts a link in the place of its own output gains nothing.
+func stdoutSwapped(t *testing.T, b *box) {
+	victim := filepath.Join(readable(t), "victim")
+	b.must(os.WriteFile(victim, []byte("whole"), 0o666))
+	b.must(os.Chmod(victim, 0o666))
+	b.spec.Stdout, b.spec.Outputs = "/work/out/log", []string{"/work/out/log"}
+	b.spec.Binds = []sandbox.Bind{{Source: victim, Target: "/in/victim"}}
+	out := b.argv("say", "before", "then", "link", "/in/victim", "/work/out/log", "then", "say", "after").runs(0)
+	b.equal(out, "before\nafter\n")
+	files, c := b.collect()
+	b.equal(len(files), 0)
+	b.contains(c.Refused[0].Reason, "symbolic link")
+	got, err := os.ReadFile(victim)
+	b.must(err)
+	b.equal(string(got), "whole")
+}
+
 func twoStreams(t *testing.T, b *box) {
 	b.argv("say", "a", "then", "sleep", "100", "then", "err", "b", "then", "sleep", "100", "then", "say", "c").start()
 	b.equal(b.log(), "a\nb\nc\n")

@@ -84,6 +84,7 @@ func Suite(t *testing.T, rig func(t *testing.T) Rig) {
 		{"streams: file size", streamFileSize},
 		{"streams: input refused", stdinRefused},
 		{"streams: output over a link", stdoutOverLink},
+		{"streams: output swapped while it is written", stdoutSwapped},
 		{"log: two streams", twoStreams},
 		{"log: streams after a restart and a death", streamsOutlive},
 		{"outputs: anywhere", outputsAnywhere},
