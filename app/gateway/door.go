@@ -153,7 +153,7 @@ var forwarded = []string{"Accept", "Accept-Language", "Content-Type", "Content-E
 
 // pass reads the request, asks the plugin and writes the answer.
 func (s *Service) pass(w http.ResponseWriter, r *http.Request, plugins Plugins, who Caller, plugin, path, base string) {
-	req, err := request(w, r, path, base)
+	req, err := readRequest(w, r, path, base)
 	if err != nil {
 		s.turnAway(r.Context(), who, err)
 		writeBody(w, r, problem(err, who.Correlation))
@@ -180,7 +180,7 @@ func (s *Service) turnAway(ctx context.Context, who Caller, err error) {
 
 var methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
 
-func request(w http.ResponseWriter, r *http.Request, path, base string) (protocol.Request, error) {
+func readRequest(w http.ResponseWriter, r *http.Request, path, base string) (protocol.Request, error) {
 	if !has(methods, r.Method) {
 		w.Header().Set("Allow", strings.Join(methods, ", "))
 		return protocol.Request{}, refuse(CodeMethod, fault.Invalid, "Use one of "+strings.Join(methods, ", ")+".", "This server does not answer %s.", quoted(r.Method))

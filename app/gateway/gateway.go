@@ -39,7 +39,7 @@ type Jobs interface {
 	Submit(ctx context.Context, actor access.Actor, sub job.Submission) (job.Job, error)
 	Cancel(ctx context.Context, actor access.Actor, id, reason string) (job.Job, error)
 	Find(tx *store.Tx, id string) (job.Job, error)
-	Lookup(tx *store.Tx, id string) (job.Job, error)
+	Brief(tx *store.Tx, id string) (job.Job, error)
 	OutputsOf(tx *store.Tx, id string) ([]job.Found, error)
 	TaskOutput(ctx context.Context, id string, task int, stderr bool, max int64) (string, error)
 }
@@ -81,6 +81,9 @@ type Deps struct {
 	// ActorOf builds the actor of a person afresh; nil: from identity and Projects.
 	// For a disabled account it answers fault.Denied and an actor with names only.
 	ActorOf func(tx *store.Tx, person string) (access.Actor, error)
+	// Changed hears, after commit, that a principal, its projects or a token changed;
+	// app/gateway/link looks then.
+	Changed func()
 	// Health hears what plugins say of themselves; app/gateway/plug.
 	Health func(plugin string, h protocol.Health)
 }
@@ -148,6 +151,9 @@ func (s *Service) announce(tx *store.Tx) {
 // changed forgets what was known of callers and tells open pages.
 func (s *Service) changed(tx *store.Tx) {
 	tx.AfterCommit(s.parties.forget)
+	if s.Changed != nil {
+		tx.AfterCommit(s.Changed)
+	}
 	s.announce(tx)
 }
 

@@ -137,7 +137,6 @@ func (h *host) cancel(ctx context.Context, p *party, id string) error {
 	if !p.machine() {
 		actor = p.lent[0].actor
 	}
-	actor.Via = p.via
 	if _, err = h.s.Jobs.Cancel(ctx, actor, id, cancelReason(p, h.who)); fault.KindOf(err) == fault.Conflict {
 		return nil // it ended meanwhile
 	}

@@ -100,6 +100,14 @@ func (p *parties) forget() {
 	p.clear()
 }
 
+// drop forgets one caller, and what is being looked up now.
+func (p *parties) drop(who Caller) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.turn++
+	delete(p.all, who)
+}
+
 func (p *parties) get(who Caller, now time.Time) (*party, int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -298,7 +306,7 @@ func (s *Service) meetJob(tx *store.Tx, who Caller) (*party, error) {
 	if err != nil {
 		return nil, err
 	}
-	l, err := s.lentTo(tx, j.Project, j.Submitter.ID, dataOf(j), "inside:"+j.ID)
+	l, err := s.lentTo(tx, j.Project, j.Submitter.ID, idsOf(dataOf(j)), "inside:"+j.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -308,11 +316,21 @@ func (s *Service) meetJob(tx *store.Tx, who Caller) (*party, error) {
 	return &party{kind: Inside, key: "inside:" + j.ID, name: "a program of job " + j.ID, via: "inside:" + j.ID, bound: j.Project, lent: []lent{l}}, nil
 }
 
-// dataOf are the datasets that a program inside may name: those of its own job,
-// so that work of a hub does not reach through it what the hub was not lent.
-func dataOf(j job.Job) []string {
+// dataOf are all the datasets that a job sees. A program inside may name these and
+// no others, so that work of a hub does not reach through it what it was not lent.
+func dataOf(j job.Job) []job.Data {
+	list := append([]job.Data{}, j.Datasets...)
+	for _, p := range j.Places {
+		if p.DatasetID != "" {
+			list = append(list, job.Data{ID: p.DatasetID, Slug: p.Dataset, Version: p.Version})
+		}
+	}
+	return list
+}
+
+func idsOf(data []job.Data) []string {
 	ids := []string{}
-	for _, d := range j.Datasets {
+	for _, d := range data {
 		ids = append(ids, d.ID)
 	}
 	return ids

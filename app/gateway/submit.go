@@ -96,6 +96,9 @@ func (s *Service) accept(ctx context.Context, o *order) (protocol.JobState, bool
 func (s *Service) hand(ctx context.Context, o *order, sub job.Submission) (protocol.JobState, bool, error) {
 	var give func()
 	sub.Also = func(tx *store.Tx, j job.Job) error {
+		if err := o.l.sound(j); err != nil {
+			return err
+		}
 		var err error
 		if give, err = s.quota(tx, o.p); err != nil {
 			return err
@@ -114,19 +117,32 @@ func (s *Service) hand(ctx context.Context, o *order, sub job.Submission) (proto
 			return st, false, err
 		}
 	}
-	return protocol.JobState{}, false, s.meaning(ctx, o, err)
+	return protocol.JobState{}, false, s.meaning(o, err)
+}
+
+// sound is the second lock on datasets: the job sees none that was not lent.
+func (l lent) sound(j job.Job) error {
+	for _, d := range dataOf(j) {
+		if !l.mayUse(d.ID) {
+			return fault.New("gateway.sound", fault.Internal, "The task would have seen more than it may, so it was not taken. Tell the operator of this server.")
+		}
+	}
+	return nil
 }
 
 // meaning gives a refusal of app/job the code that callers know.
-func (s *Service) meaning(_ context.Context, o *order, err error) error {
+func (s *Service) meaning(o *order, err error) error {
 	switch fault.KindOf(err) {
 	case fault.Conflict:
 		if err2 := o.l.ready(s.Now()); err2 != nil {
 			return err2
 		}
 		return coded(CodeClosed, err)
-	case fault.NotFound: // the sponsor has just left the project, or an image or file is gone
-		return coded(CodeNoProject, noProject())
+	case fault.NotFound:
+		if fault.Message(err) == access.NotSeen { // the sponsor has just left the project
+			return noProject()
+		}
+		return refuse(CodeMalformed, fault.Invalid, "Correct the request and send it again.", "%s", fault.Message(err)) // a file that the request names
 	}
 	return coded(codeOf(err), err)
 }

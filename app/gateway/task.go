@@ -86,12 +86,13 @@ func (s *Service) mine(ctx context.Context, p *party, plugin, id string) (t task
 
 // Moved notes a job's new state in the transaction that changes it; job.Deps.Moved.
 func (s *Service) Moved(tx *store.Tx, j job.Job) error {
-	if j.Via == "" {
-		return nil
-	}
 	var ended any
 	if j.State.Terminal() {
 		ended = store.Millis(tx.Now())
+		tx.AfterCommit(func() { s.parties.drop(Caller{Kind: Inside, ID: j.ID}) }) // nobody is inside any more
+	}
+	if j.Via == "" {
+		return nil
 	}
 	var key string
 	err := tx.QueryRow(`UPDATE gateway_task SET state = ?, ended_at = ? WHERE id = ? RETURNING principal`, stateOf(j), ended, j.ID).Scan(&key)
@@ -165,7 +166,7 @@ func (s *Service) Allowed(tx *store.Tx, j job.Job) error {
 	if err := json.Unmarshal([]byte(datasets), &may); err != nil {
 		return fault.Wrap(op, err)
 	}
-	for _, d := range j.Datasets {
+	for _, d := range dataOf(j) {
 		if !has(may, d.ID) && !has(may, anyData) {
 			return fault.New(op, fault.Denied, "Who sent this job may not use the dataset %s any more.", d.Slug)
 		}

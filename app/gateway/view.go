@@ -54,7 +54,7 @@ func (s *Service) view(tx *store.Tx, p *party, t task, slug string, view protoco
 	if waits(t.rawState) && view == protocol.Basic {
 		return st, nil // nothing has begun: the job has no more to say
 	}
-	j, err := s.Jobs.Lookup(tx, t.id)
+	j, err := s.Jobs.Brief(tx, t.id)
 	if err != nil {
 		return st, err
 	}
