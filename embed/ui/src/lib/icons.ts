@@ -33,5 +33,8 @@ export const icons = {
   shield: 'M12 3l8 3.500V12c0 5-3.500 7.800-8 9-4.500-1.200-8-4-8-9V6.500z',
   download: 'M12 4v11M8 11l4 4 4-4M5 19h14',
   left: 'M15 6l-6 6 6 6',
+  link: 'M9.500 14.500l5-5M8 11l-2.500 2.500a3.500 3.500 0 005 5L13 16M16 13l2.500-2.500a3.500 3.500 0 00-5-5L11 8',
+  in: 'M12 4v11M8 11l4 4 4-4M5 20h14',
+  plug: 'M9 3v5M15 3v5M6 8h12v3a6 6 0 01-12 0zM12 17v4',
 } as const
 export type IconName = keyof typeof icons

@@ -24,3 +24,5 @@ export const roleIn = (project?: string) => (project && me.session?.person.proje
 export const isMember = () => Object.keys(me.session?.person.projects ?? {}).length > 0
 export const isLead = () => Object.values(me.session?.person.projects ?? {}).includes('lead')
 export const isMe = (id?: string) => !!id && me.session?.person.id === id
+export const isHub = () => me.session?.server.kind === 'hub'
+export const can = (action: string) => !!me.session?.person.actions?.includes(action)

@@ -1,7 +1,7 @@
 // The JSON of /api/v1 as the pages use it. Optional marks what an older or
 // smaller answer may leave out.
 export interface Person { id: string; handle: string; name: string; roles?: string[]; projects?: Record<string, string>; actions?: string[]; disabled?: boolean; created_at?: string; last_seen_at?: string; totp?: boolean }
-export interface Server { name: string; version: string; demo?: boolean; unlimited?: boolean }
+export interface Server { name: string; version: string; kind?: string; demo?: boolean; unlimited?: boolean }
 export interface Session { person: Person; expires_at: string; must_enrol?: boolean; need_password?: boolean; need_totp?: boolean; totp?: boolean; demo?: boolean; server: Server }
 export interface Turn { kind: string; title: string; project?: string; project_id?: string; href: string; waiting_since: string; action: string }
 export interface Home { turn?: Turn[]; running?: Job[]; recent?: { at: string; text: string; href?: string }[] }

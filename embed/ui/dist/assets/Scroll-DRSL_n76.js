@@ -1,0 +1,1 @@
+import{B as e,U as t,d as n,j as r,k as i,n as a,nt as o,v as s,x as c}from"./svelte-BwNYp2j4.js";var l=r(`<div tabindex="0" role="region"><!></div>`);function u(r,u){let d=a(u,`panel`,3,!0);var f=l();let p;var m=t(f);c(m,()=>u.children),o(f),e(()=>{p=s(f,1,`scroll`,null,p,{panel:d()}),n(f,`aria-label`,u.label)}),i(r,f)}export{u as t};
