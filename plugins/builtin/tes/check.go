@@ -17,23 +17,24 @@ func (Adapter) TestConnection(ctx context.Context, s protocol.Settings, h protoc
 }
 
 func settingsStep(s protocol.Settings) protocol.Step {
-	step := protocol.Step{Name: "settings"}
-	for _, key := range []string{keyOrgURL, keyContact, keyDocs} {
-		if s[key] == "" {
-			continue
-		}
-		u, err := url.Parse(s[key])
-		web := err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != ""
-		mail := err == nil && u.Scheme == "mailto" && u.Opaque != "" && key == keyContact
-		if !web && !mail {
-			step.Detail = "The setting " + key + " is no complete address, and strict clients refuse service-info because of it."
-			step.Next = "Write it with https:// in front, or for the contact mailto:."
-			return step
-		}
+	step := protocol.Step{Name: protocol.StepSettings, Next: "Correct the settings and test again."}
+	d := description()
+	if err := protocol.CheckSettings(d, s); err != nil {
+		step.Detail = asProblem(err).Detail
+		return step
 	}
-	step.OK = true
+	if c := s[keyContact]; c != "" && !isContact(c) {
+		step.Detail = "Contact: enter a full address, such as mailto:help@example.org or https://example.org/help. Strict clients refuse service-info without."
+		return step
+	}
+	step.OK, step.Next = true, ""
 	step.Detail = "service-info says " + or(s[keyService], "Tresor") + ", " + or(s[keyOrg], "run by the organisation of this server") + "."
 	return step
+}
+
+func isContact(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && (u.Scheme == "mailto" && u.Opaque != "" || (u.Scheme == "https" || u.Scheme == "http") && u.Host != "")
 }
 
 const sample = `{"name":"connection test","executors":[{"image":"any","command":["true"]}],"tags":{"from":"connection test"}}`
@@ -44,15 +45,15 @@ func translationStep() protocol.Step {
 		_, err = jobOf(&t)
 	}
 	if err != nil {
-		return protocol.Step{Name: "translation", Detail: "A plain task cannot be translated: " + err.Error(), Next: "Report this with its text; the program is damaged."}
+		return protocol.Step{Name: protocol.StepVersion, Detail: "A plain task cannot be translated: " + err.Error(), Next: "Report this with its text; the program is damaged."}
 	}
-	return protocol.Step{Name: "translation", OK: true, Detail: "A task of GA4GH TES " + model.TES11.Version + " is read and translated."}
+	return protocol.Step{Name: protocol.StepVersion, OK: true, Detail: "A task of GA4GH TES " + model.TES11.Version + " is read and translated."}
 }
 
 func hostStep(ctx context.Context, h protocol.Host) protocol.Step {
 	c, err := h.Visible(ctx)
 	if err != nil {
-		return protocol.Step{Name: "host", Detail: "The appliance refuses: " + asProblem(err).Detail, Next: "Restart the plugin; if it stays, report it with this text."}
+		return protocol.Step{Name: protocol.StepHost, Detail: "The appliance refuses: " + asProblem(err).Detail, Next: "Restart the plugin; if it stays, report it with this text."}
 	}
-	return protocol.Step{Name: "host", OK: true, Detail: fmt.Sprintf("The appliance answers. Projects that this test may see: %d; datasets: %d.", len(c.Projects), len(c.Datasets))}
+	return protocol.Step{Name: protocol.StepHost, OK: true, Detail: fmt.Sprintf("The appliance answers. Projects that this test may see: %d; datasets: %d.", len(c.Projects), len(c.Datasets))}
 }

@@ -120,7 +120,7 @@ func TestFilters(t *testing.T) {
 		"name_prefix=N":                          "",
 		"state=QUEUED&tag_key=foo&tag_value=bat": "2",
 		"state=COMPLETE":                         "",
-		"state=&name_prefix=&page_size=&view=&page_token=": "54321",
+		"state=&name_prefix=&page_size=&view=":   "54321",
 		"unknown=1":                              "54321",
 		"name_prefix=n&state=QUEUED&tag_key=baz": "4",
 	} {

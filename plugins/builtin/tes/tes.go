@@ -35,17 +35,19 @@ const (
 )
 
 // Describe says what the plugin is and what an operator may set.
-func (Adapter) Describe(context.Context) (protocol.Description, error) {
+func (Adapter) Describe(context.Context) (protocol.Description, error) { return description(), nil }
+
+func description() protocol.Description {
 	return protocol.Description{
 		Name: "tes", Title: "GA4GH Task Execution Service", Version: Version, Protocol: "GA4GH TES " + model.TES11.Version, Parts: []string{"server"},
 		Settings: []protocol.Setting{
 			{Key: keyService, Label: "Name of the service", Kind: "text", Default: "Tresor", Help: "Programs show it to their users."},
 			{Key: keyOrg, Label: "Organisation", Kind: "text", Help: "Who runs this appliance. Empty: the name of the server."},
 			{Key: keyOrgURL, Label: "Web site of the organisation", Kind: "url", Help: "Empty: the address of this server."},
-			{Key: keyContact, Label: "Contact", Kind: "url", Help: "An address such as mailto:help@example.org, or a page with a form."},
+			{Key: keyContact, Label: "Contact", Kind: "text", Help: "An address such as mailto:help@example.org, or a page with a form."},
 			{Key: keyDocs, Label: "Documentation", Kind: "url", Help: "Empty: the page about TES on this server."},
 		},
-	}, nil
+	}
 }
 
 var (

@@ -213,6 +213,11 @@ func FuzzReadTask(f *testing.F) {
 		if err != nil || !reflect.DeepEqual(again, task) {
 			t.Fatalf("%v\n%+v\n%+v\n%s", err, task, again, written)
 		}
+		for _, v := range []View{Basic, Full} {
+			if stored, whole := AppendStored(nil, written, &Task{}, v), AppendTask(nil, &task, v); string(stored) != string(whole) {
+				t.Fatalf("%s:\n%s\n%s", v, stored, whole)
+			}
+		}
 	})
 }
 
