@@ -18,6 +18,7 @@ import (
 	"tresor/app/store"
 	"tresor/fed/link"
 	"tresor/fed/task"
+	"tresor/fed/wire"
 	"tresor/plugins/builtin/tes/model"
 )
 
@@ -86,8 +87,9 @@ func (w *worker) fetch(ctx context.Context, x wantedResult) (left bool, err erro
 	if err == nil {
 		return false, w.keepResult(ctx, x, got)
 	}
-	final = final || x.tries+1 >= maxTries
-	return !final, w.noResult(ctx, x, trouble(err), final)
+	counts := !errors.Is(err, wire.For(wire.CodeOffline)) // nothing was asked
+	final = final || counts && x.tries+1 >= maxTries
+	return !final, w.noResult(ctx, x, trouble(err), counts, final)
 }
 
 // badResult is a zip that will not get better.
@@ -225,13 +227,13 @@ func (w *worker) keepResult(ctx context.Context, x wantedResult, g got) error {
 }
 
 // noResult notes a failed try; the last one ends the part.
-func (w *worker) noResult(ctx context.Context, x wantedResult, why string, final bool) error {
+func (w *worker) noResult(ctx context.Context, x wantedResult, why string, counts, final bool) error {
 	return w.change(ctx, part{task: x.task, node: w.node}, func(tx *store.Tx, now *part) error {
 		state := "wanted"
 		if final {
 			state = "refused"
 		}
-		_, err := tx.Exec(`UPDATE hub_result SET state = ?, tries = tries + 1, trouble = ? WHERE task = ? AND node = ?`, state, why, x.task, w.node)
+		_, err := tx.Exec(`UPDATE hub_result SET state = ?, tries = tries + ?, trouble = ? WHERE task = ? AND node = ?`, state, counts, why, x.task, w.node)
 		if err != nil || !final {
 			now.trouble = "The released result is not here yet: " + why
 			return err

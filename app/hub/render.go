@@ -1,0 +1,204 @@
+package hub
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"path"
+	"strings"
+	"time"
+
+	"tresor/app/access"
+	"tresor/app/fault"
+	"tresor/app/store"
+	"tresor/plugins/builtin/tes/model"
+)
+
+// taskRow is what a list reads of a task.
+type taskRow struct {
+	id       string
+	state    model.State
+	document string // empty in the view MINIMAL
+	created  int64
+}
+
+// rows reads one row more than the page has, to know whether there is another.
+func (q query) rows(tx *store.Tx, project string) ([]taskRow, error) {
+	document := "t.document"
+	if q.view == model.Minimal {
+		document = "''"
+	}
+	where, args := q.where(project)
+	rows, err := tx.Query(`SELECT t.id, t.state, `+document+`, t.created_at FROM hub_task t WHERE `+where+` ORDER BY t.id DESC LIMIT ?`, append(args, q.size+1)...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var all []taskRow
+	for rows.Next() {
+		var t taskRow
+		if err := rows.Scan(&t.id, &t.state, &t.document, &t.created); err != nil {
+			return nil, err
+		}
+		all = append(all, t)
+	}
+	return all, rows.Err()
+}
+
+// appendTask writes a task with one log per node.
+func (s *Service) appendTask(tx *store.Tx, dst []byte, r *taskRow, v model.View) ([]byte, error) {
+	t := model.Task{ID: r.id, State: r.state}
+	if v == model.Minimal {
+		return model.AppendTask(dst, &t, v), nil
+	}
+	t.CreationTime = store.Time(r.created).Format(time.RFC3339Nano)
+	views, err := s.logsOf(tx, r.id)
+	if err != nil {
+		return dst, err
+	}
+	t.Logs = views
+	return model.AppendStored(dst, []byte(r.document), &t, v), nil
+}
+
+func (s *Service) logsOf(tx *store.Tx, id string) ([]model.TaskLog, error) {
+	all, err := parts(tx, `JOIN hub_node n ON n.id = p.node WHERE p.task = ? ORDER BY n.name, n.id`, id)
+	if err != nil {
+		return nil, err
+	}
+	names, err := nodeNames(tx, id)
+	if err != nil {
+		return nil, err
+	}
+	results, err := resultViews(tx, id)
+	if err != nil {
+		return nil, err
+	}
+	online := s.online()
+	logs := make([]model.TaskLog, len(all))
+	for i, p := range all {
+		logs[i] = s.logOf(p, names[p.node], results[p.node], online[p.node])
+	}
+	return logs, nil
+}
+
+// logOf is one node's part as the log of one attempt. The metadata say which node
+// it is and how it stands there.
+func (s *Service) logOf(p part, name string, res *Result, online bool) model.TaskLog {
+	l := model.TaskLog{StartTime: p.log.Start, EndTime: p.log.End, Logs: []model.ExecutorLog{}, Outputs: []model.OutputFileLog{},
+		Metadata: map[string]string{"node": name, "state": string(p.tes), "delivery": p.state}}
+	if p.remote != "" {
+		l.Metadata["task"] = p.remote
+	}
+	if p.code != "" {
+		l.Metadata["code"] = p.code
+	}
+	if p.correlation != "" {
+		l.Metadata["reference"] = p.correlation
+	}
+	for _, c := range p.log.Commands {
+		l.Logs = append(l.Logs, model.ExecutorLog{StartTime: c.Start, EndTime: c.End, ExitCode: c.Exit})
+	}
+	if res != nil && res.State == "stored" {
+		base := s.URL() + "/ga4gh/tes/results/" + url.PathEscape(p.task) + "/" + url.PathEscape(name)
+		l.Metadata["results"], l.Metadata["sha256"] = base, res.SHA256
+		for _, o := range p.log.Outputs {
+			l.Outputs = append(l.Outputs, model.OutputFileLog{URL: base + fileIn(o, res.Files), Path: o.Path, SizeBytes: o.Size})
+		}
+	}
+	l.SystemLogs = linesOf(p, name, online)
+	return l
+}
+
+// fileIn gives the rest of the address of an output in its zip; empty: the zip
+// has no file that it can be told to be.
+func fileIn(o output, files []File) string {
+	for _, f := range files {
+		if f.Size == o.Size && (strings.HasSuffix(o.Path, "/"+f.Path) || path.Base(o.Path) == path.Base(f.Path)) {
+			return "/" + (&url.URL{Path: f.Path}).EscapedPath()
+		}
+	}
+	return ""
+}
+
+// linesOf says in words how a part stands.
+func linesOf(p part, name string, online bool) []string {
+	var lines []string
+	add := func(s string) { lines = append(lines, name+": "+s) }
+	switch {
+	case p.state == waiting && !online:
+		add("The node is not connected. The task is sent when it is back.")
+	case p.state == waiting:
+		add("The task waits to be sent.")
+	case p.state == offered:
+		add("The task was sent; the node has not answered yet.")
+	case p.state == cancelled:
+		add("The task was cancelled before it was sent to this node, and never will be.")
+	case p.state == accepted && p.wanted && !p.cancelled:
+		add("The node has not been told yet that the task is cancelled.")
+	case p.state == accepted && !online:
+		add("The node is not connected. What is shown is its last word.")
+	}
+	if p.text != "" {
+		line := p.text
+		if p.code != "" {
+			line += " (" + p.code
+			if p.correlation != "" {
+				line += "; reference " + p.correlation
+			}
+			line += ")"
+		}
+		add(line)
+	}
+	if p.trouble != "" {
+		add(p.trouble)
+	}
+	for _, m := range p.log.Messages {
+		add(m)
+	}
+	return lines
+}
+
+// inProject hides tasks of other projects, also from those who are members there:
+// a token is for one project.
+func (s *Service) inProject(ctx context.Context, c caller, id string) error {
+	return s.DB.View(ctx, func(tx *store.Tx) error {
+		_, err := s.row(tx, c, id)
+		return err
+	})
+}
+
+func (s *Service) row(tx *store.Tx, c caller, id string) (taskRow, error) {
+	r := taskRow{id: id}
+	err := tx.QueryRow(`SELECT state, document, created_at FROM hub_task WHERE id = ? AND project = ?`, id, c.project).Scan(&r.state, &r.document, &r.created)
+	if store.NotFound(err) {
+		return r, fault.New("hub.row", fault.NotFound, "There is no such task in the project %s.", c.projectSlug)
+	}
+	return r, err
+}
+
+// lead is the caller with the right to cancel every task of the project, as TES has it.
+func (c caller) lead() access.Actor {
+	a := c.actor()
+	a.Projects[c.project] = access.Lead
+	return a
+}
+
+func (s *Service) show(w http.ResponseWriter, r *http.Request, c caller, id string) error {
+	q, err := readQuery(r.URL.RawQuery)
+	if err != nil {
+		return err
+	}
+	var body []byte
+	err = s.DB.View(r.Context(), func(tx *store.Tx) error {
+		row, err := s.row(tx, c, id)
+		if err != nil {
+			return err
+		}
+		body, err = s.appendTask(tx, nil, &row, q.view)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return writeBody(w, body)
+}
