@@ -4,152 +4,175 @@ package protocoltest
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"tresor/plugins/protocol"
 )
 
-// Host records what a plugin asks and answers from fixed values.
-type Host struct {
-	mu      sync.Mutex
-	Calls   []string
-	Refusal *protocol.Error // when set, every call answers it
-	Release []byte
-}
-
-func (h *Host) note(name string) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.Calls = append(h.Calls, name)
-	if h.Refusal != nil {
-		return h.Refusal
-	}
-	return nil
-}
-
-// Seen reports whether the plugin made the call.
-func (h *Host) Seen(name string) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return slices.Contains(h.Calls, name)
-}
-
-// Visible answers one project.
-func (h *Host) Visible(context.Context) (protocol.Catalogue, error) {
-	return protocol.Catalogue{Projects: []protocol.Named{{ID: "p1", Slug: "aurora", Title: "Aurora"}}}, h.note("visible")
-}
-
-// Submit accepts everything.
-func (h *Host) Submit(_ context.Context, r protocol.JobRequest) (protocol.JobState, error) {
-	return protocol.JobState{ID: "job-" + r.RemoteID, State: "queued"}, h.note("submit")
-}
-
-// State answers held.
-func (h *Host) State(_ context.Context, id string, _ protocol.View) (protocol.JobState, error) {
-	return protocol.JobState{ID: id, State: "held"}, h.note("state")
-}
-
-// Jobs answers one held job.
-func (h *Host) Jobs(context.Context, protocol.JobQuery) (protocol.JobPage, error) {
-	return protocol.JobPage{Jobs: []protocol.JobState{{ID: "job-1", State: "held"}}}, h.note("jobs")
-}
-
-// Cancel succeeds.
-func (h *Host) Cancel(context.Context, string) error { return h.note("cancel") }
-
-// ReadRelease reads Host.Release.
-func (h *Host) ReadRelease(_ context.Context, _ string, offset int64) (protocol.Chunk, error) {
-	n := int64(len(h.Release))
-	return protocol.Chunk{Data: h.Release[min(offset, n):], Total: n}, h.note("read-release")
-}
-
-// Fetch answers an empty 204.
-func (h *Host) Fetch(context.Context, protocol.Request) (protocol.Response, error) {
-	return protocol.Response{Status: 204}, h.note("fetch")
-}
-
-// Health is noted.
-func (h *Host) Health(context.Context, protocol.Health) error { return h.note("health") }
-
-// Audit is noted.
-func (h *Host) Audit(context.Context, string, map[string]string) error { return h.note("audit") }
-
-var _ protocol.Host = (*Host)(nil)
-
-// Suite is what every adapter passes. open returns the adapter under test.
+// Suite is what every adapter passes. open returns the adapter under test: in
+// process, or a *protocol.Remote of one that runs as a child.
 func Suite(t *testing.T, open func(t *testing.T) protocol.Adapter) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	t.Cleanup(cancel)
 	t.Run("describes itself without the host", func(t *testing.T) { describes(ctx, t, open(t)) })
 	t.Run("connection test always says what was seen", func(t *testing.T) { tests(ctx, t, open(t)) })
-	t.Run("connection test survives a host that refuses", func(t *testing.T) {
-		h := &Host{Refusal: &protocol.Error{Code: protocol.CodeDenied, Text: "not for you"}}
-		if steps, err := open(t).TestConnection(ctx, defaults(ctx, t, open(t)), h); err == nil && allOK(steps) {
-			t.Error("every step is well although the host refuses everything")
-		}
-	})
+	t.Run("connection test survives a host that refuses", func(t *testing.T) { refused(ctx, t, open(t)) })
 	t.Run("parts are honest", func(t *testing.T) { honest(ctx, t, open(t)) })
+	t.Run("serves whatever comes", func(t *testing.T) { serves(ctx, t, open(t)) })
+	t.Run("polls until it is told to end", func(t *testing.T) { polls(ctx, t, open(t)) })
+	t.Run("publishes what can be shown", func(t *testing.T) { publishes(ctx, t, open(t)) })
 }
 
 func describes(ctx context.Context, t *testing.T, a protocol.Adapter) {
-	d, err := a.Describe(ctx)
-	if err != nil || d.Name == "" || d.Title == "" || d.Version == "" || d.Protocol == "" {
-		t.Fatalf("description %+v, error %v", d, err)
+	first := description(ctx, t, a)
+	if err := protocol.CheckDescription(first); err != nil {
+		t.Fatal(err)
 	}
-	kinds := []string{"text", "url", "secret", "number", "choice", "switch"}
-	for _, s := range d.Settings {
-		if s.Key == "" || s.Label == "" || !slices.Contains(kinds, s.Kind) || (s.Kind == "choice") != (len(s.Choices) > 0) {
-			t.Errorf("setting %+v cannot be drawn as a form", s)
-		}
+	if again := description(ctx, t, a); fmt.Sprint(again) != fmt.Sprint(first) {
+		t.Errorf("it describes itself as %+v, then as %+v", first, again)
 	}
 }
 
-func defaults(ctx context.Context, t *testing.T, a protocol.Adapter) protocol.Settings {
+func description(ctx context.Context, t *testing.T, a protocol.Adapter) protocol.Description {
+	t.Helper()
 	d, err := a.Describe(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := protocol.Settings{}
-	for _, x := range d.Settings {
-		s[x.Key] = x.Default
-	}
-	return s
+	return d
 }
 
+// tests gives settings that fit, none, and such as nobody would enter.
 func tests(ctx context.Context, t *testing.T, a protocol.Adapter) {
-	for name, s := range map[string]protocol.Settings{"defaults": defaults(ctx, t, a), "none": {}} {
-		steps, err := a.TestConnection(ctx, s, &Host{})
-		if err != nil || len(steps) == 0 {
-			t.Fatalf("%s: %d steps, error %v", name, len(steps), err)
-		}
-		for _, step := range steps {
-			if step.Name == "" || step.Detail == "" || (!step.OK && step.Next == "") {
-				t.Errorf("%s: step %+v leaves the reader guessing", name, step)
+	d := description(ctx, t, a)
+	odd, huge := protocol.Settings{"no-such-key": "x", "": ""}, protocol.Settings{}
+	for _, s := range d.Settings {
+		odd[s.Key] = "\x00\n\u202e"
+		huge[s.Key] = strings.Repeat("x", protocol.MaxSetting)
+	}
+	for name, s := range map[string]protocol.Settings{"defaults": protocol.Filled(d, nil), "none": nil, "odd": odd, "huge": huge} {
+		for host, h := range map[string]protocol.Host{"answers": &Host{}, "broken": broken{&Host{}}, "odd": strange()} {
+			steps, err := a.TestConnection(ctx, s, h)
+			if err != nil || len(steps) == 0 || len(steps) > 50 {
+				t.Errorf("settings %s, host %s: %d steps, error %v", name, host, len(steps), err)
+			}
+			for _, step := range steps {
+				if step.Name == "" || step.Detail == "" || (!step.OK && step.Next == "") {
+					t.Errorf("settings %s, host %s: step %+v leaves the reader guessing", name, host, step)
+				}
+				if text := step.Name + step.Detail + step.Next; len(text) > 8000 || !utf8.ValidString(text) || strings.Contains(text, canary) {
+					t.Errorf("settings %s, host %s: step %q cannot be shown", name, host, step.Name)
+				}
 			}
 		}
 	}
 }
 
-func allOK(steps []protocol.Step) bool {
-	return !slices.ContainsFunc(steps, func(s protocol.Step) bool { return !s.OK })
+func strange() protocol.Host { return odd{&Host{}} }
+
+func refused(ctx context.Context, t *testing.T, a protocol.Adapter) {
+	for _, code := range protocol.Codes() {
+		h := &Host{Refusal: &protocol.Error{Code: code, Text: "not for you"}}
+		steps, err := a.TestConnection(ctx, protocol.Filled(description(ctx, t, a), nil), h)
+		if err != nil {
+			checkError(t, "host refuses with "+code, err)
+		}
+		if len(h.Calls) > 0 && err == nil && !slices.ContainsFunc(steps, func(s protocol.Step) bool { return !s.OK }) {
+			t.Errorf("every step is well although the host refuses everything with %s", code)
+		}
+	}
 }
 
-func honest(ctx context.Context, t *testing.T, a protocol.Adapter) {
-	d, err := a.Describe(ctx)
-	if err != nil {
-		t.Fatal(err)
+// has reports whether the adapter has a part: what its type says in process, what
+// it describes as a child.
+func has(ctx context.Context, t *testing.T, a protocol.Adapter, part string) bool {
+	if _, remote := a.(*protocol.Remote); remote {
+		return slices.Contains(description(ctx, t, a).Parts, part)
 	}
-	s, ok := a.(protocol.Server)
+	var ok bool
+	switch part {
+	case "server":
+		_, ok = a.(protocol.Server)
+	case "poller":
+		_, ok = a.(protocol.Poller)
+	case "publisher":
+		_, ok = a.(protocol.Publisher)
+	}
+	return ok
+}
+
+// honest checks that a child refuses the parts that it does not describe, and does not refuse the others.
+func honest(ctx context.Context, t *testing.T, a protocol.Adapter) {
+	r, ok := a.(*protocol.Remote)
 	if !ok {
 		return
 	}
-	_, err = s.ServeRequest(ctx, protocol.Request{Method: "GET", Path: "/no-such-address"}, &Host{})
-	var pe *protocol.Error
-	unsupported := asError(err, &pe) && pe.Code == protocol.CodeUnsupported
-	if remote, isRemote := a.(*protocol.Remote); isRemote && remote != nil && slices.Contains(d.Parts, "server") == unsupported {
-		t.Errorf("parts %v, but serving answers %v", d.Parts, err)
+	short, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
+	defer cancel()
+	_, serve := r.ServeRequest(ctx, protocol.Request{Method: "GET", Path: "/no-such-address"}, &Host{})
+	_, publish := r.Publish(ctx, nil, &Host{})
+	for part, err := range map[string]error{"server": serve, "publisher": publish, "poller": r.Run(short, nil, &Host{})} {
+		var e *protocol.Error
+		unsupported := errors.As(err, &e) && e.Code == protocol.CodeUnsupported
+		if unsupported == has(ctx, t, a, part) {
+			t.Errorf("part %s: described %v, answers %v", part, has(ctx, t, a, part), err)
+		}
 	}
+}
+
+func polls(ctx context.Context, t *testing.T, a protocol.Adapter) {
+	if !has(ctx, t, a, "poller") {
+		t.Skip("it has no such part")
+	}
+	settings := protocol.Filled(description(ctx, t, a), nil)
+	for name, h := range map[string]protocol.Host{"answers": &Host{}, "broken": broken{&Host{}}, "odd": strange(), "refuses": &Host{Refusal: &protocol.Error{Code: protocol.CodeUnavailable, Text: "later"}}} {
+		ctx, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
+		done := make(chan error, 1)
+		go func() { done <- a.(protocol.Poller).Run(ctx, settings, h) }()
+		select {
+		case <-done:
+		case <-time.After(5 * time.Second):
+			t.Errorf("host %s: Run goes on 5 s after its end", name)
+		}
+		cancel()
+		if c, ok := h.(*Host); ok && c.Count("") > 300 {
+			t.Errorf("host %s: %d calls in 0.3 s; wait between polls", name, c.Count(""))
+		}
+	}
+}
+
+func publishes(ctx context.Context, t *testing.T, a protocol.Adapter) {
+	if !has(ctx, t, a, "publisher") {
+		t.Skip("it has no such part")
+	}
+	settings := protocol.Filled(description(ctx, t, a), nil)
+	for name, h := range map[string]protocol.Host{"answers": &Host{}, "broken": broken{&Host{}}, "odd": strange()} {
+		docs, err := a.(protocol.Publisher).Publish(ctx, settings, h)
+		if err != nil {
+			checkError(t, "host "+name, err)
+		}
+		seen := map[string]bool{}
+		for _, d := range docs {
+			if d.Path == "" || seen[d.Path] || len(d.Path) > 500 || d.ContentType == "" || strings.Contains(string(d.Body), canary) {
+				t.Errorf("host %s: document %q (%s) cannot be published", name, d.Path, d.ContentType)
+			}
+			seen[d.Path] = true
+		}
+	}
+}
+
+// together makes f run in n goroutines.
+func together(n int, f func(i int)) {
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() { f(i) })
+	}
+	wg.Wait()
 }
