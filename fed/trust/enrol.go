@@ -59,11 +59,14 @@ func (b *Book) redeem(ctx context.Context, c *Code, key wire.Key, name, url stri
 	case b.now().After(c.Expires):
 		return Peer{}, wire.Refuse(wire.CodeCodeExpired, "this code is older than %v: make a new one", CodeLife)
 	case b.taken(key.ID()):
-		_, _, err := b.ByKey(key.ID())
-		if err == nil {
-			err = wire.Refuse(wire.CodeConflict, "this key is enrolled already: nothing to do")
+		// Enrolled before, as when the other end lost what it pinned: the code is
+		// used up, and nothing else changes.
+		p, _, err := b.ByKey(key.ID())
+		if err != nil {
+			return Peer{}, err
 		}
-		return Peer{}, err
+		c.Used, c.UsedBy = b.now(), key.ID()
+		return p, b.store.Redeem(ctx, *c, p)
 	}
 	p := Peer{ID: key.ID(), Name: name, URL: url, Pins: []Pin{{Key: key, From: b.now()}}, Enrolled: b.now()}
 	c.Used, c.UsedBy = b.now(), key.ID()

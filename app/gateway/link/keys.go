@@ -52,6 +52,8 @@ func openKeys(path string) (*keyring, error) {
 	if err == nil {
 		if _, err = dec.Token(); err == io.EOF {
 			err = nil
+		} else if err == nil {
+			err = errors.New("there is something after the key")
 		}
 	}
 	if err != nil || !k.ring.whole() {

@@ -16,6 +16,7 @@ import (
 	"context"
 	"crypto/tls"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -80,6 +81,7 @@ type Deps struct {
 	MaxWait time.Duration // 2 min
 	Look    time.Duration // between looks at what changed; 2 s
 	Overlap time.Duration // of an old and a new key; 30 days
+	News    func()        // a link began, ended or changed; must not block
 }
 
 // Service is this appliance as a node. Its methods may be used from any goroutine.
@@ -97,6 +99,7 @@ type Service struct {
 	all   bool // every hub is paused
 	wake  chan struct{}
 	trips map[wire.KeyID]time.Duration
+	seen  map[wire.KeyID]node.State // states at the last look
 }
 
 // Open reads the key, the hubs and the codes. Nothing is dialled before Run.
@@ -111,7 +114,7 @@ func Open(ctx context.Context, d Deps) (*Service, error) {
 	if err != nil {
 		return nil, fault.Wrap(op, err)
 	}
-	s := &Service{Deps: d, keys: keys, seal: seal, hubs: map[wire.KeyID]*hub{}, wake: make(chan struct{}, 1), trips: map[wire.KeyID]time.Duration{}}
+	s := &Service{Deps: d, keys: keys, seal: seal, hubs: map[wire.KeyID]*hub{}, wake: make(chan struct{}, 1), trips: map[wire.KeyID]time.Duration{}, seen: map[wire.KeyID]node.State{}}
 	if s.book, err = trust.Open(ctx, peers{s}, d.Now); err != nil {
 		return nil, fault.Wrap(op, err)
 	}
@@ -154,6 +157,7 @@ func (s *Service) Run(ctx context.Context) error {
 			s.Close()
 			return nil
 		case <-look.C:
+			s.tellNews()
 		case <-s.wake:
 		case <-ping.C:
 			s.measure()
@@ -162,6 +166,28 @@ func (s *Service) Run(ctx context.Context) error {
 				s.Logger.Error("old envelopes could not be swept", "error", err)
 			}
 		}
+	}
+}
+
+// tellNews says when the state of a link is another one than at the last look,
+// and tells the gateway which hubs are in contact.
+func (s *Service) tellNews() {
+	now, online := map[wire.KeyID]node.State{}, map[wire.KeyID]bool{}
+	for _, h := range s.node.Health() {
+		now[h.Hub] = h.State
+		online[h.Hub] = h.State == node.Online
+	}
+	for _, h := range s.list() {
+		if p := h.principal.Load(); p != nil && online[h.peer] {
+			s.Gateway.Seen(context.Background(), p.ID)
+		}
+	}
+	s.mu.Lock()
+	same := maps.Equal(now, s.seen)
+	s.seen = now
+	s.mu.Unlock()
+	if !same && s.News != nil {
+		s.News()
 	}
 }
 

@@ -113,6 +113,7 @@ func (s *Service) alter(ctx context.Context, op string, actor access.Actor, name
 	e.row, e.set = r, nil
 	s.mu.Unlock()
 	s.start(name)
+	s.changed()
 	return s.found(op, name)
 }
 

@@ -58,6 +58,7 @@ type Deps struct {
 	Principal func(ctx context.Context, actor access.Actor, name string) (string, error)
 	Builtins  []Builtin // nil: Builtins()
 	Version   string    // of this program, for reports
+	Changed   func()    // a plugin started, ended or was changed; must not block
 }
 
 // Service keeps the plugins. Its methods may be used from any goroutine.

@@ -105,12 +105,19 @@ func (s *Service) attend(ctx context.Context, e *entry, proc *host.Plugin, done 
 	if _, err := proc.Adapter(ctx); err != nil {
 		return
 	}
+	s.changed()
 	d := proc.State().Description
 	if err := s.remember(ctx, e, d); err != nil && ctx.Err() == nil {
 		s.Logger.Error("a plugin's description is not kept", "plugin", d.Name, "error", err)
 	}
 	if has(d, "poller") {
 		s.keepPolling(ctx, e, proc)
+	}
+}
+
+func (s *Service) changed() {
+	if s.Changed != nil {
+		s.Changed()
 	}
 }
 

@@ -107,6 +107,7 @@ func (s *Service) admit(ctx context.Context, op string, actor access.Actor, path
 	old.row, old.set = r, nil
 	s.mu.Unlock()
 	s.start(d.Name)
+	s.changed()
 	return s.found(op, d.Name)
 }
 
@@ -140,6 +141,7 @@ func (s *Service) Forget(ctx context.Context, actor access.Actor, name string) e
 	delete(s.entries, name)
 	s.mu.Unlock()
 	_ = os.RemoveAll(filepath.Join(s.Dir, "run", name))
+	s.changed()
 	return nil
 }
 

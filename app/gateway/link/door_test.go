@@ -1,0 +1,308 @@
+package link
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"tresor/app/gateway"
+	"tresor/fed/fedtest"
+	fedhub "tresor/fed/hub"
+	"tresor/fed/task"
+	"tresor/fed/wire"
+)
+
+// order sends one order to this appliance.
+func (r *rig) order(h *fedtest.Hub, id string, q task.Request) (task.Answer, error) {
+	r.t.Helper()
+	body, err := q.Encode()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	e, err := h.Issue(ctx5(r.t), r.id(), fedhub.Order{ID: id, Kind: task.KindHTTP, Body: body})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	rec, err := h.Deliver(ctx5(r.t), e)
+	if err != nil {
+		return task.Answer{}, err
+	}
+	return task.DecodeAnswer(rec.Result)
+}
+
+func create(body string) task.Request {
+	return task.Request{Plugin: "tes", Method: "POST", Path: "/v1/tasks", Body: []byte(body), OnBehalf: "Ada",
+		Header: map[string][]string{"Content-Type": {"application/json"}, "Authorization": {"Bearer x"}, "Cookie": {"a=b"}}}
+}
+
+func TestAnOrderReachesTheGatewayOnce(t *testing.T) {
+	r := newRig(t)
+	h, id := r.online()
+	a, err := r.order(h, "order-1", create(`{"name":"x"}`))
+	if err != nil || a.Status != 200 || string(a.Body) != "task-1" {
+		t.Fatalf("%+v %v", a, err)
+	}
+	got := r.last()
+	if got.who.Kind != gateway.Hub || got.who.ID != id || got.who.OnBehalf != "Ada" || got.plugin != "tes" || got.req.RemoteID != "order-1" ||
+		got.req.Path != "/v1/tasks" || got.req.Base != "http://node/ga4gh/tes" || string(got.req.Body) != `{"name":"x"}` {
+		t.Errorf("the gateway was asked %+v", got)
+	}
+	if len(got.req.Header) != 1 || got.req.Header["Content-Type"] == nil {
+		t.Errorf("header %v: a hub's secrets and cookies do not go on", got.req.Header)
+	}
+	for name, c := range map[string]struct {
+		q    task.Request
+		code wire.Code
+	}{
+		"release": {task.Request{Plugin: "tes", Method: "GET", Path: "/release"}, wire.CodeSize},
+		"large":   {task.Request{Plugin: "tes", Method: "GET", Path: "/large"}, wire.CodeSize},
+	} {
+		if _, err := r.order(h, name, c.q); !errors.Is(err, wire.For(c.code)) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for name, c := range map[string]struct{ kind, body string }{
+		"another kind": {"shell", `{}`}, "not an order": {task.KindHTTP, `{"plugin":"tes"}`}, "nothing": {task.KindHTTP, ``},
+	} {
+		e, _ := h.Issue(ctx5(t), r.id(), fedhub.Order{ID: strings.ReplaceAll(name, " ", "-"), Kind: c.kind, Body: []byte(c.body)})
+		if _, err := h.Deliver(ctx5(t), e); !errors.Is(err, wire.For(wire.CodeMalformed)) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestAnOrderWaitsWhileNobodyCanAnswer: a plugin between two starts must not cost a task.
+func TestAnOrderWaitsWhileNobodyCanAnswer(t *testing.T) {
+	r := newRig(t)
+	h, _ := r.online()
+	r.desk.mu.Lock()
+	r.down = 3
+	r.desk.mu.Unlock()
+	a, err := r.order(h, "waits", create("{}"))
+	if err != nil || a.Status != 200 || r.runs["waits"] != 1 {
+		t.Errorf("%+v %v %v", a, err, r.runs)
+	}
+}
+
+func TestTheEndOfTheServerDoesNotEndAnOrder(t *testing.T) {
+	r := newRig(t)
+	h, _ := r.online()
+	r.desk.mu.Lock()
+	r.down = 1 << 20
+	r.desk.mu.Unlock()
+	done := make(chan error, 1)
+	var a task.Answer
+	go func() {
+		var err error
+		a, err = r.order(h, "over-a-restart", create("{}"))
+		done <- err
+	}()
+	until(t, "it has begun", func() bool { r.desk.mu.Lock(); defer r.desk.mu.Unlock(); return len(r.asked) > 0 })
+	r.end()
+	_ = r.db.Close()
+	r.desk.mu.Lock()
+	r.down = 0
+	r.desk.mu.Unlock()
+	r.openDB()
+	r.open()
+	if err := <-done; err != nil || string(a.Body) != "task-1" || r.runs["over-a-restart"] != 1 {
+		t.Errorf("%+v %v %v", a, err, r.runs)
+	}
+}
+
+func TestPlainRequestsReadAndNothingElseIsThere(t *testing.T) {
+	r := newRig(t)
+	h, id := r.online()
+	if code, body := r.get(h, "/ga4gh/tes/v1/tasks/a%2Fb?view=FULL"); code != 200 || body != "read /v1/tasks/a%2Fb?view=FULL" {
+		t.Errorf("%d %s", code, body)
+	}
+	if got := r.last(); got.who.ID != id || got.req.RemoteID != "" || got.req.Base != "http://node/ga4gh/tes" {
+		t.Errorf("%+v", got)
+	}
+	if code, body := r.get(h, "/ga4gh/tes/release"); code != 200 || body != "released bytes" {
+		t.Errorf("release: %d %s", code, body)
+	}
+	asked := len(r.asked)
+	for _, c := range []struct {
+		method, path string
+		code         int
+	}{
+		{"POST", "/ga4gh/tes/v1/tasks", 405}, {"DELETE", "/ga4gh/tes/v1/tasks/x", 405}, {"PUT", "/catalogue", 405},
+		{"GET", "/", 404}, {"GET", "/api/v1/me", 404}, {"GET", "/ga4gh/", 404}, {"GET", "/admin", 404}, {"GET", "/fed/v1/link", 404},
+	} {
+		if code, body := r.do(h, c.method, c.path, ""); code != c.code || body == "" {
+			t.Errorf("%s %s: %d %q, want %d", c.method, c.path, code, body, c.code)
+		}
+	}
+	if len(r.asked) != asked {
+		t.Error("something of these reached the gateway")
+	}
+	if code, body := r.get(h, "/ga4gh/tes/internal"); code != 500 || strings.Contains(body, "4711") || !strings.Contains(body, "correlation") {
+		t.Errorf("an error from within: %d %s", code, body)
+	}
+	if code, _ := r.get(h, "/ga4gh/none/none"); code != 404 {
+		t.Errorf("no such plugin: %d", code)
+	}
+	code, body := r.get(h, "/ping")
+	p, err := task.DecodePing([]byte(body))
+	if code != 200 || err != nil || p.Name != "North" || p.Version != "test" || len(p.Plugins) != 1 {
+		t.Errorf("ping %d %+v %v", code, p, err)
+	}
+}
+
+func TestTheCatalogueHoldsNamesAndNoValue(t *testing.T) {
+	r := newRig(t)
+	h, id := r.online()
+	show := func() task.Catalogue {
+		t.Helper()
+		code, body := r.get(h, "/catalogue")
+		c, err := task.DecodeCatalogue([]byte(body))
+		if code != 200 || err != nil {
+			t.Fatalf("%d %v %s", code, err, body)
+		}
+		for _, secret := range []string{"4711", "471147"} {
+			if strings.Contains(body, secret) {
+				t.Errorf("a value is in the catalogue: %s", body)
+			}
+		}
+		return c
+	}
+	r.edit(id, func(p *gateway.Principal) {
+		p.Projects = []gateway.Use{{Project: "p1", Slug: "one", Name: "One", Datasets: []string{"d2"}}, {Project: "p2", Slug: "two", Name: "Two", Datasets: []string{"*"}}}
+	})
+	if c := show(); c.Node != "North" || len(c.Projects) != 0 || len(c.Datasets) != 0 {
+		t.Errorf("published although it is off: %+v", c)
+	}
+	r.edit(id, func(p *gateway.Principal) { p.Publishes = true })
+	c := show()
+	if len(c.Projects) != 2 || len(c.Datasets) != 2 || c.Datasets[0].Slug != "set-d2" || c.Datasets[1].Slug != "set-d1" ||
+		strings.Join(c.Datasets[1].Projects, " ") != "two" || c.Datasets[0].Tables[0].Columns[0].Description != "In years." {
+		t.Errorf("%+v", c)
+	}
+	r.edit(id, func(p *gateway.Principal) { p.Projects[0].Datasets = []string{"*"} })
+	if c = show(); len(c.Datasets) != 2 || strings.Join(c.Datasets[0].Projects, " ") != "one two" {
+		t.Errorf("%+v", c)
+	}
+	r.edit(id, func(p *gateway.Principal) { p.Projects[0].Datasets = nil; p.Projects[1].Datasets = nil })
+	if c = show(); len(c.Datasets) != 0 || len(c.Projects) != 2 {
+		t.Errorf("%+v", c)
+	}
+	if len(r.published) != 4 || r.published[0] != id {
+		t.Errorf("written down: %v", r.published)
+	}
+	r.desk.mu.Lock()
+	r.publish = errors.New("disk full")
+	r.desk.mu.Unlock()
+	if code, body := r.get(h, "/catalogue"); code != 500 || strings.Contains(body, "One") {
+		t.Errorf("shown although it could not be written down: %d %s", code, body)
+	}
+}
+
+func TestPauseAndRevoke(t *testing.T) {
+	r := newRig(t)
+	h, id := r.online()
+	status := func(want int) {
+		t.Helper()
+		until(t, "the hub sees it", func() bool { code, _ := r.get(h, "/ping"); return code == want })
+	}
+	status(200)
+	r.edit(id, func(p *gateway.Principal) { p.Paused = true })
+	r.Changed()
+	status(503)
+	if l := r.state(id); l.State != "paused" || l.Next == "" {
+		t.Errorf("%+v", l)
+	}
+	r.restart()
+	h.Online(t, r.id())
+	status(503)
+	r.edit(id, func(p *gateway.Principal) { p.Paused = false })
+	status(200)
+	r.desk.mu.Lock()
+	r.desk.all = true
+	r.desk.mu.Unlock()
+	status(503)
+	if n, err := r.Node(t.Context(), operator); err != nil || !n.Paused || !n.Enrolled {
+		t.Errorf("%+v %v", n, err)
+	}
+	r.desk.mu.Lock()
+	r.desk.all = false
+	r.desk.mu.Unlock()
+	status(200)
+	r.edit(id, func(p *gateway.Principal) { p.State, p.Reason = gateway.Revoked, "they were broken into" })
+	r.Changed()
+	until(t, "the link is gone", func() bool { return !h.IsOnline(r.id()) })
+	if l := r.state(id); l.State != "revoked" || l.Error != "they were broken into" || l.Next == "" {
+		t.Errorf("%+v", l)
+	}
+	dials := h.Relay.Dials.Load()
+	r.restart()
+	time.Sleep(200 * time.Millisecond)
+	if h.Relay.Dials.Load() != dials {
+		t.Error("a revoked hub is dialled")
+	}
+	if n, _ := r.Node(t.Context(), operator); n.Enrolled {
+		t.Errorf("%+v", n)
+	}
+	if got := r.events(); !strings.HasSuffix(got, "hub.confirmed hub.revoked") {
+		t.Errorf("events %q", got)
+	}
+}
+
+func TestSeveralHubsEachWithItsOwnDoor(t *testing.T) {
+	r := newRig(t)
+	a, idA := r.online()
+	b, idB := r.online()
+	c, _ := r.online()
+	c.Relay.Close() // one is down
+	var wg sync.WaitGroup
+	for i := range 20 {
+		for _, one := range []struct {
+			h  *fedtest.Hub
+			id string
+		}{{a, idA}, {b, idB}} {
+			wg.Go(func() {
+				name := "same-id-" + string(rune('a'+i))
+				ans, err := r.order(one.h, name, create("{}"))
+				if err != nil || ans.Status != 200 {
+					t.Errorf("%s: %+v %v", one.id, ans, err)
+				}
+			})
+		}
+	}
+	wg.Wait()
+	if len(r.desk.tasks) != 40 {
+		t.Errorf("%d tasks, want 40: hubs may use the same ids", len(r.desk.tasks))
+	}
+	if idA == idB {
+		t.Error("two hubs are one principal")
+	}
+	links, err := r.Links(t.Context(), operator)
+	if err != nil || len(links) != 3 {
+		t.Errorf("%+v %v", links, err)
+	}
+	if _, err := r.Links(t.Context(), researcher); err == nil {
+		t.Error("a researcher sees the links")
+	}
+}
+
+// TestLocalWorkGoesOnWhateverAHubDoes: opening and running ask nothing of a hub.
+func TestLocalWorkGoesOnWhateverAHubDoes(t *testing.T) {
+	r := newRig(t)
+	h, _ := r.online()
+	h.Relay.Stall(true)
+	began := time.Now()
+	r.end()
+	_ = r.db.Close()
+	r.openDB()
+	r.open()
+	if _, err := r.Node(context.Background(), operator); err != nil {
+		t.Error(err)
+	}
+	if d := time.Since(began); d > 3*time.Second {
+		t.Errorf("a hub that says nothing held this appliance up for %v", d)
+	}
+	h.Relay.Stall(false)
+}
