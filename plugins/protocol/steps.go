@@ -131,11 +131,12 @@ func (s *Steps) Version(want, got string) bool {
 	return s.OK(StepVersion, "Both sides speak "+want+".")
 }
 
-// words are an error's words for people.
+// words are an error's words for people; one that is not of the vocabulary was not
+// written for them.
 func words(err error) string {
 	var e *Error
 	if errors.As(err, &e) {
 		return e.Text
 	}
-	return (&Error{Text: err.Error()}).clean().Text
+	return "The call failed; the log of the server has the cause."
 }
