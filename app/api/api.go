@@ -43,6 +43,7 @@ type Server struct {
 	sessions  *buckets
 	addresses *buckets
 	signIns   *buckets
+	guesses   *buckets // answers 401 of the machines' door, by address
 	sockets   *sockets
 	pingEvery time.Duration // between two pings of a web socket; tests shorten it
 	verifying sync.Mutex    // held while the audit log is verified
@@ -57,7 +58,7 @@ func New(d Deps) (*Server, error) {
 	s := &Server{
 		Deps: d, log: d.Logger, now: d.Now, ids: d.IDs, uid: d.UID, csrf: http.NewCrossOriginProtection(),
 		sessions: newBuckets(l.PerSession, l.SessionBurst), addresses: newBuckets(l.PerAddress, l.AddressBurst),
-		signIns: newBuckets(l.SignIn, l.SignInBurst), sockets: newSockets(l.Sockets), pingEvery: socketPing,
+		signIns: newBuckets(l.SignIn, l.SignInBurst), guesses: newBuckets(l.SignIn, l.SignInBurst), sockets: newSockets(l.Sockets), pingEvery: socketPing,
 	}
 	s.routes = s.table()
 	doc, err := encodeDocument(d.Name, d.Version, s.routes)
@@ -103,6 +104,12 @@ func (s *Server) newMux() *http.ServeMux {
 	}
 	mux.HandleFunc("GET /healthz", s.health)
 	mux.HandleFunc(prefix+"/", s.serve(s.nothingHere()))
+	if s.Machine != nil {
+		mux.Handle(machinePrefix, s.machineDoor(s.Machine))
+	}
+	if s.Link != nil {
+		mux.Handle("GET "+linkPath, s.Link)
+	}
 	if s.UI != nil {
 		mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 			stayOnTLS(w, r)
@@ -143,6 +150,9 @@ func (s *Server) nothingHere() *Route {
 			c.w.Header().Set("Allow", allow)
 			return refuse(http.StatusMethodNotAllowed, codeMethod, fault.Invalid, "This address does not take %s.", clip(c.r.Method)).
 				next("It takes: " + allow + ".")
+		}
+		if s.Hub != nil {
+			return fault.WithNext(fault.New("api.route", fault.NotFound, "There is no such address: this is a hub, without projects and data of its own."), "The addresses are described in %s/openapi.json.", prefix)
 		}
 		return fault.WithNext(fault.New("api.route", fault.NotFound, "There is no such address."), "The addresses are described in %s/openapi.json.", prefix)
 	}}}

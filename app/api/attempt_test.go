@@ -23,26 +23,41 @@ func testBinary(t testing.TB) string {
 // bodies are requests that get past decoding, so that the domain's own access
 // check is what answers.
 var bodies = map[string]string{
-	"PUT /projects/{project}/members/{person}": `{"role":"researcher"}`,
-	"POST /projects/{project}/jobs":            `{"name":"again","purpose":"To count.","sql":[{"output":"a.csv","sql":"SELECT 1 AS one"}]}`,
-	"POST /airlock/{request}/votes":            `{"decision":"approve","comment":"Fine."}`,
-	"POST /airlock/{request}/comments":         `{"text":"A remark."}`,
-	"PATCH /airlock/{request}":                 `{"title":"Another title"}`,
-	"POST /images/{digest}/approve":            `{"reason":"A test."}`,
-	"POST /images/{digest}/revoke":             `{"reason":"A test."}`,
-	"POST /jobs/{job}/cancel":                  `{"reason":"A test."}`,
-	"POST /jobs/{job}/approve":                 `{"reason":"A test."}`,
-	"POST /jobs/{job}/refuse":                  `{"reason":"A test."}`,
+	"PUT /projects/{project}/members/{person}":       `{"role":"researcher"}`,
+	"POST /projects/{project}/jobs":                  `{"name":"again","purpose":"To count.","sql":[{"output":"a.csv","sql":"SELECT 1 AS one"}]}`,
+	"POST /airlock/{request}/votes":                  `{"decision":"approve","comment":"Fine."}`,
+	"POST /airlock/{request}/comments":               `{"text":"A remark."}`,
+	"PATCH /airlock/{request}":                       `{"title":"Another title"}`,
+	"POST /images/{digest}/approve":                  `{"reason":"A test."}`,
+	"POST /images/{digest}/revoke":                   `{"reason":"A test."}`,
+	"POST /jobs/{job}/cancel":                        `{"reason":"A test."}`,
+	"POST /jobs/{job}/approve":                       `{"reason":"A test."}`,
+	"POST /jobs/{job}/refuse":                        `{"reason":"A test."}`,
+	"POST /federation/pause":                         `{"paused":true}`,
+	"POST /federation/hubs":                          `{"url":"wss://hub.example","code":"x","name":"North"}`,
+	"POST /federation/codes":                         `{"name":"North"}`,
+	"POST /federation/sources":                       `{"prefix":"https://data.example/open/","kind":"https"}`,
+	"POST /federation/principals":                    `{"name":"Another client"}`,
+	"PATCH /federation/principals/{principal}":       `{"approval":"every"}`,
+	"POST /federation/principals/{principal}/pause":  `{"paused":true}`,
+	"POST /federation/principals/{principal}/revoke": `{"reason":"A test."}`,
+	"POST /plugins":                                  `{"path":"/opt/plugin","sha256":"00"}`,
+	"PUT /plugins/{plugin}/settings":                 `{"settings":{"token":"` + pluginSecret + `"}}`,
 }
 
 func (w *world) bodyOf(rt Route, column string) string {
 	key := rt.Method + " " + rt.Path
 	switch key {
+	case "POST /tokens":
+		project := map[bool]string{true: "borealis", false: "aurora"}[column == "outsider"]
+		return `{"name":"laptop","project":"` + project + `","days":7}`
 	case "PATCH /projects/{project}":
 		if column == "steward" {
 			return `{"threshold":10}`
 		}
 		return `{"name":"Aurora"}`
+	case "PUT /federation/principals/{principal}/projects/{project}":
+		return `{"sponsor":"` + w.people["researcher"].ID + `","datasets":["health"]}`
 	case "POST /jobs/{job}/airlock":
 		return `{"title":"Again","outputs":["` + w.output + `"]}`
 	}
@@ -56,6 +71,14 @@ var provers = map[string]bool{"/session/step-up": true, "/session/password": tru
 func (w *world) restore(t testing.TB, rt Route) {
 	t.Helper()
 	switch {
+	case w.members != nil:
+		clear(w.tokens) // signing out is among the routes
+	case strings.Contains(rt.Path, "{principal}"):
+		w.befriend(t)
+	case strings.Contains(rt.Path, "{source}"):
+		w.allow(t)
+	case strings.HasSuffix(rt.Path, "/tree"):
+		w.plant(t, "counts/visits.csv")
 	case strings.Contains(rt.Path, "/members/"):
 		w.join(t, w.aurora, "extra", access.Researcher)
 	case strings.Contains(rt.Path, "/datasets/{dataset}") && strings.Contains(rt.Path, "{project}"):
@@ -89,8 +112,9 @@ func (w *world) attempt(t testing.TB, rt Route, column string) reply {
 
 func (w *world) pathOf(t testing.TB, rt Route, column string) string {
 	t.Helper()
-	values := map[string]string{"project": w.aurora, "person": w.people["extra"].ID, "dataset": w.dataset, "n": "1", "digest": w.digest(t),
-		"job": w.job, "output": w.output, "request": w.request, "item": w.item, "release": w.release, "seq": "0", "session": "none"}
+	values := map[string]string{"project": w.aurora, "person": w.people["extra"].ID, "dataset": w.dataset, "n": "1", "digest": w.digest(t), "node": "n1", "task": "t1",
+		"job": w.job, "output": w.output, "request": w.request, "item": w.item, "release": w.release, "seq": "0", "session": "none",
+		"principal": w.principal, "source": w.source, "token": w.machineToken, "plugin": "tes"}
 	if strings.Contains(rt.Path, "{session}") && column != "none" {
 		whose := column
 		if column == "local" {
@@ -109,14 +133,20 @@ func (w *world) pathOf(t testing.TB, rt Route, column string) string {
 		}
 		path = strings.Replace(path, "{"+name+"}", values[name], 1)
 	}
-	if rt.Socket {
+	switch {
+	case rt.Socket:
 		path += "?topic=home"
+	case rt.Path == "/projects/{project}/tree" && rt.Method == "DELETE":
+		path += "?path=counts"
 	}
 	return path
 }
 
 func (w *world) digest(t testing.TB) string {
 	t.Helper()
+	if w.server.Images == nil {
+		return "none"
+	}
 	all, err := w.server.Images.List(t.Context(), access.System)
 	if err != nil || len(all) == 0 {
 		t.Fatalf("no image: %v", err)

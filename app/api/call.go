@@ -23,6 +23,7 @@ type call struct {
 	who         caller
 	correlation string
 	raw         io.Reader // long body without its cap; nil: none
+	code, op    string    // of the refusal, for the log
 }
 
 // ctx ends when the requester leaves or the server stops.

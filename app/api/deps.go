@@ -11,6 +11,7 @@ import (
 	"tresor/app/audit"
 	"tresor/app/dataset"
 	"tresor/app/fault"
+	"tresor/app/gateway"
 	"tresor/app/identity"
 	"tresor/app/image"
 	"tresor/app/job"
@@ -18,6 +19,7 @@ import (
 	"tresor/app/project"
 	"tresor/app/release"
 	"tresor/app/store"
+	"tresor/app/tree"
 	"tresor/app/workspace"
 )
 
@@ -52,6 +54,19 @@ type Deps struct {
 	Workspace *workspace.Service
 	Airlock   *airlock.Service
 	Releases  *release.Service
+
+	// The connector. All of it or none: without it its routes do not exist.
+	Gateway *gateway.Service
+	Tree    *tree.Service
+	Plugins Plugins
+	Links   Links
+
+	// Hub makes the server a hub: then Projects to Links are not needed, and only
+	// people, the log, the system and the hub's own routes answer.
+	Hub HubDesk
+
+	Machine http.Handler // answers below /ga4gh/ to bearer tokens; nil: nothing there
+	Link    http.Handler // takes the connections of nodes at /fed/v1/link; nil: this is no hub
 }
 
 // Intake caps uploads, in bytes.
@@ -66,15 +81,23 @@ type SystemFacts interface {
 }
 
 func (d Deps) check() error {
-	for _, need := range []struct {
+	type need struct {
 		what string
 		ok   bool
-	}{
+	}
+	needs := []need{
 		{"Now", d.Now != nil}, {"IDs", d.IDs != nil}, {"Logger", d.Logger != nil}, {"DB", d.DB != nil && d.DBFile != ""}, {"Live", d.Live != nil},
-		{"Audit", d.Audit != nil}, {"Identity", d.Identity != nil}, {"Projects", d.Projects != nil}, {"Datasets", d.Datasets != nil},
-		{"Images", d.Images != nil}, {"Jobs", d.Jobs != nil}, {"Workspace", d.Workspace != nil}, {"Airlock", d.Airlock != nil},
-		{"Releases", d.Releases != nil}, {"Intake", d.Intake.Dataset > 0 && d.Intake.Image > 0},
-	} {
+		{"Audit", d.Audit != nil}, {"Identity", d.Identity != nil},
+	}
+	if d.Hub == nil {
+		needs = append(needs, []need{{"Projects", d.Projects != nil}, {"Datasets", d.Datasets != nil},
+			{"Images", d.Images != nil}, {"Jobs", d.Jobs != nil}, {"Workspace", d.Workspace != nil}, {"Airlock", d.Airlock != nil},
+			{"Releases", d.Releases != nil}, {"Intake", d.Intake.Dataset > 0 && d.Intake.Image > 0}}...)
+	}
+	if d.Gateway != nil {
+		needs = append(needs, need{"Tree", d.Tree != nil}, need{"Plugins", d.Plugins != nil}, need{"Links", d.Links != nil})
+	}
+	for _, need := range needs {
 		if !need.ok {
 			return fault.New("api.New", fault.Internal, "The API cannot start without %s.", need.what)
 		}

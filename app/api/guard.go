@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -52,6 +53,8 @@ func (s *Server) run(c *call) error {
 // fail answers with err, unless the answer has begun: then the connection is cut
 // so that nobody takes a half for a whole.
 func (s *Server) fail(c *call, err error) {
+	p, _ := problemOf(err, c.correlation)
+	c.code, c.op = p.Code, originOf(err)
 	if c.w.status == 0 {
 		s.respondError(c.w, c.r, c.correlation, err)
 		c.linger()
@@ -114,6 +117,10 @@ func (s *Server) checkAccess(c *call) error {
 	if c.who.mustEnrol {
 		return refuse(http.StatusForbidden, codeEnrol, fault.Denied, "Your account is not set up yet.").
 			next("Set your password and your second factor first.")
+	}
+	if a.Local && !c.who.local {
+		return refuse(http.StatusForbidden, codeLocal, fault.Denied, "This is done on the server itself, not through its public address.").
+			next("Run the command `tresor` on the server, as root or as the account that runs it.")
 	}
 	if a.Level == SignedIn {
 		return nil
@@ -203,14 +210,32 @@ func (rt Route) max() int64 {
 // logAccess writes one line a request: never a query value, a body or a path as
 // typed (it may hold what a person searched for). Reading that went well is for
 // debugging only: pages read all the time, and what matters is in the audit log.
+// A refusal is logged with its code and the function that refused, both words of
+// this program, never with the sentence: that may name what a person typed.
 func (s *Server) logAccess(c *call, took time.Duration) {
 	level := slog.LevelInfo
 	if c.r.Method == http.MethodGet && c.w.code() < 400 {
 		level = slog.LevelDebug
 	}
-	s.log.LogAttrs(c.ctx(), level, "request",
-		slog.String("method", c.r.Method), slog.String("route", c.route.Path), slog.Int("status", c.w.code()),
-		slog.Int64("ms", took.Milliseconds()), slog.String("correlation", c.correlation), slog.String("actor", c.who.actor.Handle))
+	line := []slog.Attr{slog.String("method", c.r.Method), slog.String("route", c.route.Path), slog.Int("status", c.w.code()),
+		slog.Int64("ms", took.Milliseconds()), slog.String("correlation", c.correlation), slog.String("actor", c.who.actor.Handle)}
+	if c.code != "" {
+		line = append(line, slog.String("code", c.code), slog.String("op", c.op))
+	}
+	s.log.LogAttrs(c.ctx(), level, "request", line...)
+}
+
+// originOf is the function where an error was first given meaning.
+func originOf(err error) string {
+	var e *fault.Error
+	op := ""
+	for errors.As(err, &e) {
+		if e.Op != "" {
+			op = e.Op
+		}
+		err = e.Err
+	}
+	return op
 }
 
 // secure sets what every answer of the API carries.

@@ -63,8 +63,13 @@ func (s *Server) submitJob(c *call, in job.Submission) (job.Job, error) {
 	return s.Jobs.Submit(c.ctx(), c.actor(), in)
 }
 
-func (s *Server) getJob(c *call) (job.Job, error) {
-	return s.Jobs.Get(c.ctx(), c.actor(), c.path("job"))
+func (s *Server) getJob(c *call) (JobPage, error) {
+	j, err := s.Jobs.Get(c.ctx(), c.actor(), c.path("job"))
+	if err != nil {
+		return JobPage{}, err
+	}
+	images, err := s.imagesOf(c.ctx(), c.actor(), j)
+	return JobPage{Job: j, Images: images}, err
 }
 
 func (s *Server) cancelJob(c *call, in reasonIn) (job.Job, error) {

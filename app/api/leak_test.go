@@ -144,6 +144,10 @@ func TestRefusalsSayWhatToDo(t *testing.T) {
 		{"an image that is none", "operator", "POST", "/images/sha256:00/approve", `{"reason":"x"}`, 404, nil, nil},
 		{"an event that is none", "auditor", "GET", "/audit/proof/999999", "", 404, nil, nil},
 		{"events of one thing", "auditor", "GET", "/audit?subject=dataset:" + w.dataset, "", 200, []string{"dataset.ingested"}, []string{"session.opened"}},
+		{"what one person did", "auditor", "GET", "/audit?actor=" + w.people["steward"].ID, "", 200, []string{"dataset.ingested"}, []string{"project.created", "Person olga"}},
+		{"events of one verb", "auditor", "GET", "/audit?verb=dataset.ingested", "", 200, []string{"dataset.ingested"}, []string{"dataset.registered", "session."}},
+		{"events of one noun", "auditor", "GET", "/audit?verb=dataset.", "", 200, []string{"dataset.ingested", "dataset.registered"}, []string{"session."}},
+		{"a verb that is none", "auditor", "GET", "/audit?verb=%27%20OR%201=1", "", 200, []string{`"items":[]`}, nil},
 	})
 }
 

@@ -85,6 +85,18 @@ func (b *buckets) take(key string, now time.Time) (time.Duration, bool) {
 	return time.Duration(float64(time.Second) / float64(b.limit)), false
 }
 
+// empty reports whether key has no token left, and how long to wait for one. It
+// spends nothing: for what is counted only after it went wrong.
+func (b *buckets) empty(key string, now time.Time) (time.Duration, bool) {
+	b.mu.Lock()
+	l := b.all[key]
+	b.mu.Unlock()
+	if l == nil || l.TokensAt(now) >= 1 {
+		return 0, false
+	}
+	return time.Duration(float64(time.Second) / float64(b.limit)), true
+}
+
 // sweep drops full buckets; the caller holds mu.
 func (b *buckets) sweep(now time.Time) {
 	for key, l := range b.all {

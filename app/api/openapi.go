@@ -89,6 +89,9 @@ func accessText(a Access) string {
 		}
 		s = "Needs the right " + strings.Join(words, " or ") + "."
 	}
+	if a.Local {
+		s += " Only through the server's local socket."
+	}
 	if a.StepUp {
 		s += " Needs a fresh proof of presence (POST /session/step-up)."
 	}

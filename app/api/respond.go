@@ -36,6 +36,7 @@ const (
 	codeTooLarge = "too-large"
 	codeMedia    = "unsupported-media-type"
 	codeMethod   = "method-not-allowed"
+	codeLocal    = "local-only"
 )
 
 // refused is an error that the door itself makes: its status and code are

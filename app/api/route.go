@@ -27,11 +27,18 @@ type Access struct {
 	Level   Level
 	Actions []access.Action // any one of them opens the door
 	StepUp  bool            // needs a recent proof of presence
+	Local   bool            // only through the local socket: it is about the server's own disk
 }
 
 // by declares the actions that open a route; step-up follows from the matrix.
 func by(first access.Action, others ...access.Action) Access {
 	return Access{Level: ByAction, Actions: append([]access.Action{first}, others...), StepUp: first.NeedsStepUp()}
+}
+
+// local narrows a declaration to the local socket.
+func local(a Access) Access {
+	a.Local = true
+	return a
 }
 
 // at declares a level together with the action that it stands for.

@@ -38,6 +38,7 @@ type ServerInfo struct {
 	Name      string `json:"name"`
 	Version   string `json:"version"`
 	Demo      bool   `json:"demo"`
+	Kind      string `json:"kind" doc:"appliance, or hub: then there are no projects and data of its own"`
 	Unlimited bool   `json:"unlimited" doc:"jobs run although limits cannot bind"`
 }
 
@@ -79,7 +80,7 @@ type codeIn struct {
 type nothingIn struct{}
 
 func (s *Server) serverInfo(*call) (ServerInfo, error) {
-	return ServerInfo{Name: s.Name, Version: s.Version, Demo: s.Demo, Unlimited: s.Unlimited != nil && s.Unlimited()}, nil
+	return ServerInfo{Name: s.Name, Version: s.Version, Demo: s.Demo, Kind: s.kind(), Unlimited: s.Unlimited != nil && s.Unlimited()}, nil
 }
 
 func (s *Server) signIn(c *call, in identity.Credentials) (Session, error) {

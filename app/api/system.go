@@ -80,6 +80,7 @@ const (
 func (s *Server) systemRoutes() []Route {
 	return []Route{
 		{Method: "GET", Path: "/system", Access: by(access.SystemRead), Summary: "Show the state of the server", endpoint: get(s.system)},
+		{Method: "GET", Path: "/metrics", Access: by(access.SystemRead), Summary: "Numbers for a monitoring system (Prometheus text format)", endpoint: download("text/plain", s.metrics)},
 		{Method: "GET", Path: "/openapi.json", Access: at(Public, access.DocumentRead), Summary: "This description", endpoint: download("application/json", s.openAPI)},
 		{Method: "GET", Path: "/live", Access: at(SignedIn, access.LiveRead), Summary: "Hear of changes of one topic as they happen", Query: []string{"topic!"}, Socket: true, endpoint: endpoint{status: 101, serve: s.live}},
 	}

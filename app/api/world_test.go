@@ -22,6 +22,7 @@ import (
 	"tresor/app/audit"
 	"tresor/app/config"
 	"tresor/app/dataset"
+	"tresor/app/gateway"
 	"tresor/app/identity"
 	"tresor/app/image"
 	"tresor/app/job"
@@ -30,6 +31,7 @@ import (
 	"tresor/app/project"
 	"tresor/app/release"
 	"tresor/app/store"
+	"tresor/app/tree"
 	"tresor/app/vault"
 	"tresor/app/workspace"
 	"tresor/sandbox/fake"
@@ -43,16 +45,20 @@ type world struct {
 	log    *lockedBuffer
 	skew   atomic.Int64 // nanoseconds that the clock is ahead
 
-	people  map[string]identity.Person
-	tokens  map[string]string // column -> cookie
-	aurora  string            // project ids
-	boreal  string
-	dataset string
-	job     string
-	output  string
-	request string
-	item    string
-	release string
+	people                          map[string]identity.Person
+	tokens                          map[string]string // column -> cookie
+	aurora                          string            // project ids
+	boreal                          string
+	dataset                         string
+	job                             string
+	principal, source, machineToken string // of the connector
+	links                           *fakeLinks
+	members                         func(person string) map[string]access.Role // of a hub
+	plugins                         *fakePlugins
+	output                          string
+	request                         string
+	item                            string
+	release                         string
 }
 
 type lockedBuffer struct {
@@ -138,12 +144,18 @@ func buildWorld(t testing.TB, o options) *world {
 	t.Cleanup(func() { _ = runner.Close() })
 	images := must[*image.Service](t)(image.New(image.Deps{DB: db, Log: log, Images: runner, Dir: in("spool")}))
 	outputs := output.New(bytesIn, ids)
-	jobs := job.New(job.Deps{DB: db, Log: log, Live: hub, Runner: runner, Projects: projects, Datasets: data, Images: images, Outputs: outputs,
+	files := tree.New(tree.Deps{DB: db, Log: log, Vault: bytesIn})
+	var machines *gateway.Service
+	jobs := job.New(job.Deps{Tree: files, Vault: bytesIn, Moved: func(tx *store.Tx, j job.Job) error { return machines.Moved(tx, j) }, DB: db, Log: log, Live: hub, Runner: runner, Projects: projects, Datasets: data, Images: images, Outputs: outputs,
 		Dir: in("jobs"), IDs: ids, Now: w.now})
 	window := workspace.New(workspace.Deps{DB: db, Log: log, Jobs: jobs, Outputs: outputs, IDs: ids, Now: w.now})
 	gate := airlock.New(airlock.Deps{DB: db, Log: log, Live: hub, Vault: bytesIn, Projects: projects, Jobs: jobs, Outputs: outputs, IDs: ids})
 	releases := release.New(release.Deps{DB: db, Log: log, Live: hub, Vault: bytesIn, Requests: gate, Jobs: jobs,
 		Projects: projects, IDs: ids, Institution: "Test", Software: "tresor test"})
+
+	machines = gateway.New(gateway.Deps{DB: db, Log: log, Live: hub, Vault: bytesIn, Projects: projects, Jobs: jobs,
+		Outputs: outputs, Airlock: gate, Releases: releases, IDs: ids, Now: w.now, Name: "Test"})
+	w.links, w.plugins = &fakeLinks{}, &fakePlugins{}
 
 	runCtx, stop := context.WithCancel(context.Background())
 	running := make(chan struct{})
@@ -160,7 +172,8 @@ func buildWorld(t testing.TB, o options) *world {
 	w.server = must[*Server](t)(New(Deps{Name: "Test", Version: "0.0.0-test", Demo: !o.real, UID: 12345, Now: w.now, IDs: ids,
 		Logger: slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Limits: o.limits, Intake: Intake{Dataset: 1 << 20, Image: 1 << 20}, Facts: fixedFacts{},
 		UI: http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(rw, "page") }),
-		DB: db, DBFile: in("tresor.db"), Live: hub, Audit: log, Identity: people, Projects: projects, Datasets: data, Images: images, Jobs: jobs, Workspace: window, Airlock: gate, Releases: releases}))
+		DB: db, DBFile: in("tresor.db"), Live: hub, Audit: log, Identity: people, Projects: projects, Datasets: data, Images: images, Jobs: jobs, Workspace: window, Airlock: gate, Releases: releases,
+		Gateway: machines, Tree: files, Plugins: w.plugins, Links: w.links, Machine: http.HandlerFunc(fakeMachine)}))
 	t.Cleanup(w.server.Close)
 	w.http = httptest.NewServer(w.server.Handler())
 	t.Cleanup(w.http.Close)
@@ -181,8 +194,8 @@ func (fixedFacts) SystemFacts(context.Context) (System, error) {
 	return System{Name: "Test", Checks: []Check{{Name: "clock", State: CheckOK}}, Podman: PodmanFacts{Controllers: []string{}, Reasons: []string{}}}, nil
 }
 
-// populate makes the people, two projects and a dataset without a version.
-func (w *world) populate(t testing.TB) {
+// hire makes one person for each column, and some more.
+func (w *world) hire(t testing.TB) {
 	t.Helper()
 	ctx, s := t.Context(), w.server
 	for _, p := range []struct {
@@ -196,6 +209,13 @@ func (w *world) populate(t testing.TB) {
 	} {
 		w.people[p.column] = must[identity.Person](t)(s.Identity.CreatePerson(ctx, access.System, identity.Draft{Handle: p.handle, Name: "Person " + p.handle, Roles: p.roles}))
 	}
+}
+
+// populate makes the people, two projects and a dataset without a version.
+func (w *world) populate(t testing.TB) {
+	t.Helper()
+	ctx, s := t.Context(), w.server
+	w.hire(t)
 	make := func(slug string) string {
 		return must[project.Project](t)(s.Projects.Create(ctx, access.System, project.Draft{Slug: slug, Name: strings.ToUpper(slug), Purpose: "A test."})).ID
 	}
@@ -222,6 +242,10 @@ func (w *world) actor(column string) access.Actor {
 	}
 	p := w.people[column]
 	a := access.Actor{ID: p.ID, Handle: p.Handle, Name: p.Name, Roles: p.Roles, Projects: map[string]access.Role{}, Via: "web"}
+	if w.members != nil {
+		a.Projects = w.members(p.ID)
+		return a
+	}
 	_ = w.server.DB.View(context.Background(), func(tx *store.Tx) error {
 		var err error
 		a.Projects, err = w.server.Projects.MembershipsOf(tx, p.ID)
@@ -252,6 +276,7 @@ func (w *world) fill(t testing.TB) {
 	var r release.Release
 	w.as(t, "researcher", "POST", "/airlock/"+w.request+"/release", nil).want(t, 200).into(t, &r)
 	w.release = r.ID
+	w.connect(t)
 }
 
 func (w *world) ingest(t testing.TB) {

@@ -1,0 +1,79 @@
+package api
+
+import (
+	"log/slog"
+	"net/http"
+	"time"
+
+	"tresor/app/fault"
+)
+
+// The door for machines stands beside the API: bearer tokens instead of cookies,
+// so no page of another site can use it with a person's session, and no question
+// of origin arises. What a token may do the handler behind it decides.
+const (
+	machinePrefix = "/ga4gh/"
+	linkPath      = "/fed/v1/link" // where nodes dial a hub
+	machineMax    = 2 << 20        // bytes of a request
+)
+
+// CorrelationHeader carries the id of a request: set by the door, on the request
+// that the handler behind it sees and on the answer.
+const CorrelationHeader = "Tresor-Correlation"
+
+// machineDoor guards next: no cookie gets in, bodies and time are bounded, and an
+// address that keeps guessing tokens has to wait.
+func (s *Server) machineDoor(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		began := s.now()
+		c := &call{s: s, w: &recorder{ResponseWriter: w}, r: r, route: &Route{Method: r.Method, Path: machinePrefix + "…"}, correlation: s.ids()}
+		secure(w.Header(), c.correlation)
+		stayOnTLS(w, r)
+		defer func() { s.logMachine(c, s.now().Sub(began)) }()
+		defer s.recovered(c)
+		if err := s.admitMachine(c); err != nil {
+			s.fail(c, err)
+			return
+		}
+		next.ServeHTTP(&longAnswer{recorder: c.w, eager: c.long()}, r)
+		if c.w.code() == http.StatusUnauthorized {
+			s.guesses.take(addressOf(r), s.now())
+		}
+	})
+}
+
+// admitMachine asks what needs no token, and bounds the rest of the request.
+func (s *Server) admitMachine(c *call) error {
+	if isLocal(c.ctx()) {
+		return fault.WithNext(fault.New("api.machine", fault.NotFound, "The local socket has no door for machines."), "Use the server's public address with a token.")
+	}
+	if wait, empty := s.guesses.empty(addressOf(c.r), s.now()); empty {
+		return slowDown(wait)
+	}
+	c.r.Header.Del("Cookie")
+	c.r.Header.Set(CorrelationHeader, c.correlation)
+	rc := http.NewResponseController(c.w)
+	_ = rc.SetReadDeadline(s.now().Add(readWithin)) // a test recorder has no deadlines
+	if c.r.Body != nil && c.r.Body != http.NoBody {
+		c.r.Body = http.MaxBytesReader(c.w, c.r.Body, machineMax)
+	}
+	return nil
+}
+
+// logMachine writes refusals for everybody and the rest for debugging: what was
+// accepted stands in the ledger.
+func (s *Server) logMachine(c *call, took time.Duration) {
+	level := slog.LevelDebug
+	if c.w.code() >= 400 {
+		level = slog.LevelInfo
+	}
+	if !s.log.Enabled(c.ctx(), level) {
+		return
+	}
+	line := []slog.Attr{slog.String("method", clip(c.r.Method)), slog.String("route", c.route.Path), slog.Int("status", c.w.code()),
+		slog.Int64("ms", took.Milliseconds()), slog.String("correlation", c.correlation)}
+	if c.code != "" {
+		line = append(line, slog.String("code", c.code), slog.String("op", c.op))
+	}
+	s.log.LogAttrs(c.ctx(), level, "machine", line...)
+}
