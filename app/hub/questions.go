@@ -178,7 +178,10 @@ func (s *Service) settlePart(tx *store.Tx, p *part) error {
 func trouble(err error) string {
 	var r *wire.Refusal
 	var status *statusError
+	var bad *badResult
 	switch {
+	case errors.As(err, &bad):
+		return bad.why
 	case errors.As(err, &r):
 		return clip(r.Text, maxMessage)
 	case errors.As(err, &status):

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"tresor/app/access"
@@ -132,6 +133,8 @@ func verifyRelease(r io.ReaderAt, size int64) (Verified, error) {
 }
 
 func (w *worker) download(ctx context.Context, x wantedResult) (g got, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	resp, err := w.open(ctx, task.PluginPath("tes")+"/releases/"+x.release)
 	if err != nil {
 		return g, err
@@ -148,7 +151,7 @@ func (w *worker) download(ctx context.Context, x wantedResult) (g got, err error
 		}
 	}()
 	sum := sha256.New()
-	body := &slowGuard{r: resp.Body, each: w.s.Pace.Call, stop: resp.Body.Close}
+	body := &slowGuard{r: resp.Body, each: w.s.Pace.Call, stop: cancel}
 	g.size, err = io.Copy(io.MultiWriter(f, sum), io.LimitReader(body, w.s.Pace.MaxResult+1))
 	body.end()
 	switch {
@@ -171,19 +174,25 @@ func (w *worker) download(ctx context.Context, x wantedResult) (g got, err error
 
 // slowGuard ends a transfer of which nothing comes for a while.
 type slowGuard struct {
-	r    io.Reader
-	each time.Duration
-	stop func() error
-	t    *time.Timer
+	r     io.Reader
+	each  time.Duration
+	stop  func()
+	t     *time.Timer
+	ended atomic.Bool
 }
 
+// Read never takes the end that it made itself for the end of the zip.
 func (s *slowGuard) Read(p []byte) (int, error) {
 	if s.t == nil {
-		s.t = time.AfterFunc(s.each, func() { _ = s.stop() })
+		s.t = time.AfterFunc(s.each, func() { s.ended.Store(true); s.stop() })
 	} else {
 		s.t.Reset(s.each)
 	}
-	return s.r.Read(p)
+	n, err := s.r.Read(p)
+	if s.ended.Load() {
+		return 0, context.DeadlineExceeded
+	}
+	return n, err
 }
 
 func (s *slowGuard) end() {
