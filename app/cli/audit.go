@@ -263,6 +263,13 @@ func stream(e *env, use, short, path string) *cobra.Command {
 		}}
 }
 
+// newMetrics prints numbers for a monitoring system that reads them from a file.
+func newMetrics(e *env) *cobra.Command {
+	c := stream(e, "metrics", "Print numbers for a monitoring system (Prometheus text format)", "/metrics")
+	c.Example = "  tresor metrics > /var/lib/node_exporter/tresor.prom"
+	return c
+}
+
 func auditKey(e *env) *cobra.Command {
 	return &cobra.Command{Use: "key", Short: "Print the verifier key: give it to whoever verifies from outside", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {

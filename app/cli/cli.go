@@ -91,8 +91,8 @@ error is a JSON problem (RFC 9457) on the error stream.`,
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return e.resolve() }
 	root.AddCommand(
 		newServe(e), newInit(e), newDoctor(e), newDemo(e), newDataset(e), newProject(e), newPerson(e),
-		newJob(e), newAirlock(e), newRelease(e), newImage(e), newFederation(e), newOutside(e), newPlugin(e), newToken(e),
-		newAudit(e), newTLS(e), newVersion(e),
+		newJob(e), newAirlock(e), newRelease(e), newImage(e), newFederation(e), newHub(e), newOutside(e), newPlugin(e), newToken(e),
+		newAudit(e), newTLS(e), newMetrics(e), newVersion(e),
 	)
 	addExamples(root)
 	return root

@@ -16,6 +16,7 @@ import (
 )
 
 type jobView struct {
+	asked
 	ID          string     `json:"id"`
 	Project     string     `json:"project"`
 	ProjectName string     `json:"project_name"`
@@ -85,7 +86,7 @@ func jobList(e *env) *cobra.Command {
 	c.Flags().StringVar(&project, "project", "", "only this project")
 	c.Flags().StringVar(&state, "state", "", "only these states, separated by commas")
 	flagCompletes(e, c, "project", someProjects)
-	flagCompletes(e, c, "state", words("submitted", "approved", "refused", "queued", "preparing", "running", "collecting", "held", "released", "rejected", "failed", "cancelled"))
+	flagCompletes(e, c, "state", words("submitted", "approved", "refused", "queued", "preparing", "running", "collecting", "held", "released", "rejected", "completed", "failed", "cancelled"))
 	return c
 }
 
@@ -108,10 +109,11 @@ func printJob(w io.Writer, j jobView) {
 	for _, d := range j.Datasets {
 		data = append(data, fmt.Sprintf("%s version %d", d.Slug, d.Version))
 	}
-	facts(w, "job", j.ID, "name", j.Name, "project", j.ProjectName, "by", j.Submitter.Handle, "state", j.State, "reason", j.Reason, "next", j.Next,
-		"queue", queue, "limits", limits, "datasets", strings.Join(data, ", "), "submitted", when(&j.CreatedAt), "started", when(j.StartedAt),
+	facts(w, "job", j.ID, "name", j.Name, "project", j.ProjectName, "by", j.Submitter.Handle, "came by", j.Via, "on behalf of", j.OnBehalf, "state", j.State, "reason", j.Reason, "next", j.Next,
+		"waits for image", j.WaitingImage, "queue", queue, "limits", limits, "datasets", strings.Join(data, ", "), "submitted", when(&j.CreatedAt), "started", when(j.StartedAt),
 		"ended", when(j.FinishedAt), "airlock request", j.Request)
 	printTasks(w, j)
+	printAsked(w, j.asked)
 	printOutputs(w, j)
 }
 
@@ -157,7 +159,7 @@ func submitJob(ctx context.Context, e *env, s *submission, body map[string]any) 
 }
 
 // ended lists the states in which a job needs nothing from the machine any more.
-var ended = map[string]bool{"held": true, "released": true, "rejected": true, "failed": true, "cancelled": true, "refused": true}
+var ended = map[string]bool{"held": true, "released": true, "rejected": true, "completed": true, "failed": true, "cancelled": true, "refused": true}
 
 func jobWait(e *env) *cobra.Command {
 	return completes(e, &cobra.Command{Use: "wait JOB", Short: "Wait until a job is held or has ended otherwise", Args: cobra.ExactArgs(1),

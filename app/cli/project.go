@@ -43,7 +43,7 @@ type projectView struct {
 
 func newProject(e *env) *cobra.Command {
 	return group("project", "Projects: who may work on what, for which purpose, until when", "",
-		projectList(e), projectShow(e), projectCreate(e), projectChange(e), projectMember(e), projectGrant(e),
+		projectList(e), projectShow(e), projectCreate(e), projectChange(e), projectMember(e), projectGrant(e), projectTree(e),
 		projectState(e, "close", "closed", "Close a project: no new work is accepted"), projectState(e, "reopen", "open", "Open a closed project again"))
 }
 
