@@ -154,6 +154,7 @@ func (s *Service) page(name string) (Plugin, bool) {
 }
 
 func (p *Plugin) process(st host.State) {
+	p.Confined = st.Confined
 	p.Running, p.Starts, p.Since, p.LastError = st.Running, st.Starts, moment(st.Since), st.LastError
 }
 

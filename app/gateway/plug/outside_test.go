@@ -1,40 +1,30 @@
 package plug
 
 import (
-	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"tresor/app/fault"
 	"tresor/app/store"
+	"tresor/plugins/host"
 )
 
-// outside puts a copy of this test binary where an operator would put a plugin.
+// outside builds the plugin of testdata where an operator would put one.
 func outside(t *testing.T) (path, sum string) {
 	t.Helper()
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	src, err := os.Open(exe)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer src.Close()
 	dir := t.TempDir()
 	os.Chmod(dir, 0o755)
 	path = filepath.Join(dir, "outside")
-	dst, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o755)
+	cmd := exec.Command("go", "build", "-o", path, "./testdata/outside")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	sum, _, err := host.Fingerprint(path)
 	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.Copy(dst, src); err != nil {
-		t.Fatal(err)
-	}
-	dst.Close()
-	if sum, err = hashFile(path); err != nil {
 		t.Fatal(err)
 	}
 	return path, sum
@@ -65,7 +55,7 @@ func TestAPluginFromOutside(t *testing.T) {
 	if p, err = r.Enable(ctx, operator, "outside", true); err != nil || p.Principal != "principal-1" {
 		t.Fatalf("%+v %v", p, err)
 	}
-	if got := r.mustAsk("outside", "/"); got != "https://hub.test  " {
+	if got := r.mustAsk("outside", "/"); got != "https://hub.test " {
 		t.Errorf("answer %q", got)
 	}
 	until(t, "its poller runs and ends", func() bool {
@@ -73,7 +63,7 @@ func TestAPluginFromOutside(t *testing.T) {
 		return p.Health != nil && strings.HasPrefix(p.Health.Detail, "polled") && p.LastError != ""
 	})
 	rep, err := r.Test(ctx, operator, "outside")
-	if err != nil || len(rep.Steps) < 4 || !rep.Steps[0].OK || rep.Steps[0].Name != "file" {
+	if err != nil || len(rep.Steps) < 5 || !rep.Steps[0].OK || rep.Steps[0].Name != "file" {
 		t.Errorf("%+v %v", rep, err)
 	}
 	// One byte more, and the next start refuses it.
@@ -83,9 +73,9 @@ func TestAPluginFromOutside(t *testing.T) {
 		t.Errorf("%+v %v", rep, err)
 	}
 	r.open()
-	until(t, "the page says why", func() bool { return strings.Contains(r.page1("outside").LastError, "not the one that was trusted") })
+	until(t, "the page says why", func() bool { return strings.Contains(r.page1("outside").LastError, "has changed") })
 	_, err = r.Server(ctx, "outside")
-	want(t, "a changed file", err, fault.Unavailable, "not the one that was trusted")
+	want(t, "a changed file", err, fault.Unavailable, "has changed")
 	if p := r.page1("outside"); p.Running || p.Starts != 0 {
 		t.Errorf("a changed file was started: %+v", p)
 	}
@@ -94,9 +84,9 @@ func TestAPluginFromOutside(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = r.Enable(ctx, operator, "outside", true)
-	want(t, "enabling a changed file", err, fault.Conflict, "not the one that was trusted")
+	want(t, "enabling a changed file", err, fault.Conflict, "has changed")
 	// Trusted again as it is now, it runs, with its settings and its principal.
-	sum, _ = hashFile(path)
+	sum, _, _ = host.Fingerprint(path)
 	if p, err = r.Trust(ctx, operator, path, strings.ToUpper(sum)); err != nil || p.Principal != "principal-1" {
 		t.Fatalf("%+v %v", p, err)
 	}
@@ -126,7 +116,7 @@ func TestFilesThatAreNotTaken(t *testing.T) {
 	os.Symlink(path, link)
 	script := filepath.Join(filepath.Dir(path), "script")
 	os.WriteFile(script, []byte("#!/bin/sh\necho hello\n"), 0o755)
-	scriptSum, _ := hashFile(script)
+	scriptSum, _, _ := host.Fingerprint(script)
 	open, openSum := outside(t)
 	os.Chmod(filepath.Dir(open), 0o777)
 	for name, c := range map[string]struct {
@@ -137,10 +127,10 @@ func TestFilesThatAreNotTaken(t *testing.T) {
 		"another hash":            {path, strings.Repeat("0", 64), fault.Conflict, "another SHA-256"},
 		"no hash":                 {path, "", fault.Conflict, "another SHA-256"},
 		"relative path":           {"outside", sum, fault.Invalid, "whole path"},
-		"no file":                 {path + "-none", sum, fault.Invalid, "cannot be read"},
-		"a folder":                {filepath.Dir(path), sum, fault.Invalid, "cannot be read"},
+		"no file":                 {path + "-none", sum, fault.Invalid, "not taken"},
+		"a folder":                {filepath.Dir(path), sum, fault.Invalid, "not taken"},
 		"a link":                  {link, sum, fault.Invalid, "not taken"},
-		"a folder of all":         {open, openSum, fault.Invalid, "others may change"},
+		"a folder of all":         {open, openSum, fault.Invalid, "others may write"},
 		"a program of other kind": {script, scriptSum, fault.Invalid, "does not answer as a plugin"},
 	} {
 		_, err := r.Trust(ctx, operator, c.path, c.sum)
@@ -180,7 +170,7 @@ func TestTheReportHoldsStepsAndNoSecret(t *testing.T) {
 		t.Errorf("%+v %v", rep, err)
 	}
 	rep, err = r.Test(t.Context(), operator, "loopback")
-	if err != nil || len(rep.Steps) != 3 || !rep.Steps[2].OK {
+	if err != nil || len(rep.Steps) != 4 || !rep.Steps[3].OK {
 		t.Errorf("on demand: %+v %v", rep, err)
 	}
 	if p := r.page1("loopback"); p.Running {

@@ -176,12 +176,7 @@ type Plugin struct {
 
 // Confined is how far the kernel holds a plugin's process. Checked says that the
 // process itself tried what it must not do and could not.
-type Confined struct {
-	Landlock string `json:"landlock"`
-	Seccomp  string `json:"seccomp"`
-	Memory   int64  `json:"memory" doc:"bytes; 0: no limit"`
-	Checked  bool   `json:"checked"`
-}
+type Confined = host.Confined
 
 // Report is how a connection test went: its steps, and the same as text to copy.
 type Report struct {

@@ -15,7 +15,7 @@ import (
 
 // maxDir is the longest working directory, in bytes: a Unix socket in it must have
 // a path of at most 107.
-const maxDir = 70
+const maxDir = 60
 
 // start brings a plugin up, if it is enabled and the service runs. The caller
 // holds change. What goes wrong stands in the entry.
@@ -52,7 +52,7 @@ func (s *Service) launch(ctx context.Context, e *entry) (*host.Plugin, error) {
 	if err != nil {
 		return nil, err
 	}
-	return host.Start(ctx, host.Options{Name: name, Command: cmd, Dir: dir, Log: s.Logger, Now: s.Now}), nil
+	return host.Start(ctx, host.Options{Name: name, Command: cmd, Dir: dir, Exe: s.Exe, Log: s.Logger, Now: s.Now}), nil
 }
 
 // command is what to start. An outside file is judged, copied and hashed afresh.
@@ -183,7 +183,7 @@ func reason(err error) string {
 	case errors.As(err, &p):
 		return p.Text
 	case errors.Is(err, host.ErrUntrusted):
-		return err.Error() + ". It is not started; trust the file again if the change is wanted."
+		return "It is not started: " + err.Error() + "."
 	case errors.Is(err, os.ErrNotExist):
 		return "The plugin's file is gone. Put it back, or remove the plugin."
 	case errors.Is(err, os.ErrPermission):

@@ -48,14 +48,27 @@ func (s *Service) Server(ctx context.Context, name string) (protocol.Server, err
 	if err != nil {
 		return nil, fault.WithNext(fault.Kinded(op, fault.Unavailable, err, "The plugin %s does not run.", name), "Try again in a moment; an operator sees more on the Federation page.")
 	}
-	if d := proc.State().Description; !has(d, "server") {
+	d := proc.State().Description
+	if !has(d, "server") {
 		return nil, fault.New(op, fault.NotFound, "The plugin %s takes no requests.", name)
+	}
+	if !s.settled(e) { // its defaults stand in what it says of itself
+		if err := s.remember(ctx, e, d); err != nil {
+			return nil, fault.Wrap(op, err)
+		}
 	}
 	set, err := s.values(e)
 	if err != nil {
 		return nil, fault.Wrap(op, err)
 	}
 	return &server{e: e, remote: remote, set: set}, nil
+}
+
+// settled reports whether the plugin's settings are known already.
+func (s *Service) settled(e *entry) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return e.set != nil
 }
 
 // Published lists the plugins that answer requests now, by name.

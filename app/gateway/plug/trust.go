@@ -2,22 +2,18 @@ package plug
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"io"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"time"
 
 	"tresor/app/access"
 	"tresor/app/fault"
 	"tresor/app/store"
+	"tresor/plugins/host"
 	"tresor/plugins/protocol"
 )
-
-// maxFile bounds a plugin's file, in bytes.
-const maxFile = 512 << 20
 
 var nameForm = regexp.MustCompile(`^[a-z][a-z0-9-]{1,39}$`)
 
@@ -38,9 +34,9 @@ func (s *Service) Trust(ctx context.Context, actor access.Actor, path, sum strin
 		return Plugin{}, fault.New(op, fault.Invalid, "Name the file with its whole path, from / on.")
 	}
 	path = filepath.Clean(path)
-	found, err := hashFile(path)
+	found, _, err := host.Fingerprint(path)
 	if err != nil {
-		return Plugin{}, fault.Kinded(op, fault.Invalid, err, "The file %s cannot be read.", path)
+		return Plugin{}, fault.Kinded(op, fault.Invalid, err, "The file is not taken. %s", reason(err))
 	}
 	if sum = strings.ToLower(strings.TrimSpace(sum)); sum != found {
 		return Plugin{}, fault.WithNext(fault.New(op, fault.Conflict, "The file %s has another SHA-256 (%s) than the one you agreed to.", path, found),
@@ -66,15 +62,36 @@ func (s *Service) ask(ctx context.Context, path, sum string) (protocol.Descripti
 		return protocol.Description{}, fault.Kinded(op, fault.Invalid, err, "The file is not taken. %s", reason(err))
 	}
 	defer proc.Stop()
-	if _, err := proc.Adapter(ctx); err != nil {
+	if err := up(ctx, proc); err != nil {
 		return protocol.Description{}, fault.WithNext(fault.Kinded(op, fault.Invalid, err, "The file starts, but does not answer as a plugin of this contract (version %d). %s", protocol.Version, proc.State().LastError),
 			"Build it against this version of the contract.")
 	}
 	d := proc.State().Description
+	if err := protocol.CheckDescription(d); err != nil {
+		return d, fault.Kinded(op, fault.Invalid, err, "The plugin describes itself wrongly: %v.", err)
+	}
 	if !nameForm.MatchString(d.Name) || d.Name == "candidate" {
 		return d, fault.New(op, fault.Invalid, "The plugin calls itself %q. A name has 2 to 40 lower-case letters, digits and hyphens.", clip(d.Name))
 	}
 	return d, nil
+}
+
+// up waits until the process is up or has failed once.
+func up(ctx context.Context, proc *host.Plugin) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		for ctx.Err() == nil {
+			if st := proc.State(); !st.Running && st.LastError != "" {
+				cancel()
+			}
+			<-tick.C
+		}
+	}()
+	_, err := proc.Adapter(ctx)
+	return err
 }
 
 func (s *Service) admit(ctx context.Context, op string, actor access.Actor, path, sum string, d protocol.Description) (Plugin, error) {
@@ -143,21 +160,4 @@ func (s *Service) Forget(ctx context.Context, actor access.Actor, name string) e
 	_ = os.RemoveAll(filepath.Join(s.Dir, "run", name))
 	s.changed()
 	return nil
-}
-
-func hashFile(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return "", fault.New("plug.Trust", fault.Invalid, "%s is not a file.", path)
-	}
-	h := sha256.New()
-	n, err := io.Copy(h, io.LimitReader(f, maxFile+1))
-	if err == nil && n > maxFile {
-		err = fault.New("plug.Trust", fault.Invalid, "%s is larger than %d MB.", path, maxFile>>20)
-	}
-	return hex.EncodeToString(h.Sum(nil)), err
 }

@@ -63,11 +63,29 @@ func (s *Service) try(ctx context.Context, name string) []protocol.Step {
 	}
 	steps = append(steps, protocol.Step{Name: "process", OK: true, Detail: fmt.Sprintf("It runs, started %d times, since %s.", st.Starts, st.Since.UTC().Format(time.RFC3339))})
 	steps = append(steps, protocol.Step{Name: "contract", OK: true, Detail: fmt.Sprintf("%s %s speaks %s over version %d of the plugin contract.", st.Description.Title, st.Description.Version, st.Description.Protocol, protocol.Version)})
+	steps = append(steps, confinement(st.Confined))
 	return append(steps, s.tryConnection(ctx, e, remote)...)
 }
 
+// confinement says what the kernel keeps from the process.
+func confinement(c host.Confined) protocol.Step {
+	step := protocol.Step{Name: "confinement", OK: c.Checked && c.Seccomp && c.Memory, Detail: c.Text}
+	if step.Detail == "" {
+		step.Detail = "The process is not confined."
+	}
+	if !step.OK {
+		step.Next = "Update this machine's kernel; until then trust this plugin only as far as its maker."
+	}
+	return step
+}
+
 func (s *Service) tryFile(e *entry) protocol.Step {
-	if _, err := s.command(e); err != nil {
+	r := s.rowOf(e)
+	found, _, err := host.Fingerprint(r.Path)
+	if err == nil && found != r.SHA256 {
+		err = fmt.Errorf("%w: %s has changed since", host.ErrUntrusted, r.Path)
+	}
+	if err != nil {
 		return protocol.Step{Name: "file", Detail: reason(err), Next: "Compare the file with what its maker published, then trust it again or remove the plugin."}
 	}
 	return protocol.Step{Name: "file", OK: true, Detail: "The file is the one that was trusted, and only this account can change it."}
