@@ -25,6 +25,9 @@ import (
 	"tresor/app/config"
 	"tresor/app/dataset"
 	"tresor/app/fault"
+	"tresor/app/gateway"
+	"tresor/app/gateway/link"
+	"tresor/app/gateway/plug"
 	"tresor/app/identity"
 	"tresor/app/image"
 	"tresor/app/job"
@@ -34,6 +37,7 @@ import (
 	"tresor/app/release"
 	"tresor/app/store"
 	"tresor/app/tlscert"
+	"tresor/app/tree"
 	"tresor/app/vault"
 	"tresor/app/workspace"
 	"tresor/sandbox"
@@ -96,10 +100,14 @@ type App struct {
 	Datasets  *dataset.Service
 	Images    *image.Service
 	Outputs   *output.Service
+	Tree      *tree.Service
 	Jobs      *job.Service
 	Workspace *workspace.Service
 	Airlock   *airlock.Service
 	Releases  *release.Service
+	Gateway   *gateway.Service
+	Plugins   *plug.Service
+	Links     *link.Service
 	TLS       *tlscert.Manager
 	API       *api.Server
 	engine    *engine
@@ -120,7 +128,7 @@ func New(ctx context.Context, cfg config.Config, o Options) (_ *App, err error) 
 			a.Close()
 		}
 	}()
-	for _, step := range []func(context.Context) error{a.openFolder, a.openRecord, a.openPeople, a.openWork, a.openWayOut, a.openDoors} {
+	for _, step := range []func(context.Context) error{a.openFolder, a.openRecord, a.openPeople, a.openWork, a.openWayOut, a.openConnector, a.openDoors} {
 		if err = step(ctx); err != nil {
 			return nil, err
 		}
@@ -189,10 +197,11 @@ func (a *App) openWork(ctx context.Context) (err error) {
 		return err
 	}
 	a.Outputs = output.New(a.Vault, a.o.IDs)
+	a.Tree = tree.New(tree.Deps{DB: a.DB, Log: a.Audit, Vault: a.Vault})
 	a.Jobs = job.New(job.Deps{
 		DB: a.DB, Log: a.Audit, Live: a.Live, Runner: a.engine, Projects: a.Projects, Datasets: a.Datasets, Images: a.Images, Outputs: a.Outputs,
 		Dir: a.paths.Jobs, IDs: a.o.IDs, Now: a.o.Now, Defaults: jobLimits(a.cfg.Limits.Default), Max: jobLimits(a.cfg.Limits.Max),
-		Budget: a.budget(), Logger: a.o.Log,
+		Budget: a.budget(), Logger: a.o.Log, Tree: a.Tree, Vault: a.Vault,
 	})
 	a.Workspace = workspace.New(workspace.Deps{DB: a.DB, Log: a.Audit, Jobs: a.Jobs, Outputs: a.Outputs, IDs: a.o.IDs, Now: a.o.Now})
 	return nil
@@ -228,6 +237,9 @@ func (a *App) Close() error {
 	}
 	if a.API != nil {
 		a.API.Close()
+	}
+	if a.Links != nil {
+		a.Links.Close()
 	}
 	var err error
 	if a.DB != nil {

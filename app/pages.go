@@ -17,6 +17,7 @@ func (a *App) apiDeps() api.Deps {
 		UI:     pages(), Facts: a, Unlimited: a.unlimited,
 		DB: a.DB, DBFile: a.paths.DB, Live: a.Live, Audit: a.Audit, Identity: a.Identity, Projects: a.Projects, Datasets: a.Datasets,
 		Images: a.Images, Jobs: a.Jobs, Workspace: a.Workspace, Airlock: a.Airlock, Releases: a.Releases,
+		Gateway: a.Gateway, Tree: a.Tree, Plugins: a.Plugins, Links: a.Links, Machine: a.Gateway.Door(a.Plugins),
 	}
 }
 

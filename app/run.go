@@ -55,6 +55,9 @@ func (a *App) Run(ctx context.Context, tell func(News)) error {
 	g.Go(func() error { return a.demonstrate(ctx, tell) })
 	g.Go(func() error { return a.runEngine(ctx, tell) })
 	g.Go(func() error { return a.keepHouse(ctx) })
+	g.Go(func() error { return a.Gateway.Run(ctx) })
+	g.Go(func() error { return a.Plugins.Run(ctx) })
+	g.Go(func() error { return a.Links.Run(ctx) })
 	err = g.Wait()
 	a.o.Log.Info("stopped", "running_jobs", "go on")
 	if ctx.Err() != nil && fault.KindOf(err) == fault.Unavailable {

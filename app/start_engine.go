@@ -107,7 +107,7 @@ func (a *App) openPodman(ctx context.Context) (*podman.Runner, func(), error) {
 	}
 	r, err := podman.New(podman.Options{
 		Socket: socket, AgentBinary: agent, RunDir: filepath.Join(a.paths.Run, "sandbox"), Account: a.cfg.Sandbox.Account,
-		AllowUnlimited: a.cfg.Sandbox.AllowUnlimited, Now: a.o.Now, Log: a.o.Log,
+		AllowUnlimited: a.cfg.Sandbox.AllowUnlimited, Now: a.o.Now, Log: a.o.Log, Inside: a.inside(),
 	})
 	if err == nil {
 		_, err = r.Capabilities(ctx)

@@ -1,0 +1,149 @@
+package app
+
+import (
+	"context"
+	"log"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"tresor/app/access"
+	"tresor/app/gateway"
+	"tresor/app/gateway/link"
+	"tresor/app/gateway/plug"
+	"tresor/app/live"
+	"tresor/app/store"
+	"tresor/plugins/protocol"
+)
+
+// openConnector opens the door for machines: the gateway, the plugins behind it and
+// the links to hubs. Jobs tell the gateway of every change in its own transaction.
+func (a *App) openConnector(ctx context.Context) (err error) {
+	quietStandardLog(a.o.Log)
+	proxy := a.cfg.Federation.ProxyFunc()
+	a.Gateway = gateway.New(gateway.Deps{
+		DB: a.DB, Log: a.Audit, Live: a.Live, Vault: a.Vault, Projects: a.Projects, Jobs: a.Jobs, Outputs: a.Outputs,
+		Airlock: a.Airlock, Releases: a.Releases, IDs: a.o.IDs, Now: a.o.Now, Logger: a.o.Log, Name: a.cfg.Name, Public: a.door.url,
+		Limits: jobLimits(a.cfg.Limits.Default), Fetch: gateway.FetchOptions{Proxy: proxy},
+		Health: func(plugin string, h protocol.Health) { a.Plugins.Health(plugin, h) },
+	})
+	a.Jobs.Moved, a.Jobs.Allowed = a.Gateway.Moved, a.Gateway.Allowed
+	a.Plugins, err = plug.Open(ctx, plug.Deps{
+		DB: a.DB, Log: a.Audit, Key: filepath.Join(a.paths.Keys, "plugins.key"), Dir: a.paths.Plugins, Exe: a.o.Exe, Now: a.o.Now,
+		Logger: a.o.Log, Version: a.o.Version, Host: a.pluginHost, Principal: a.pluginPrincipal, Changed: a.federationNews,
+	})
+	if err != nil {
+		return err
+	}
+	a.Links, err = link.Open(ctx, link.Deps{
+		DB: a.DB, Log: a.Audit, Gateway: a.Gateway, Plugins: a.Plugins, Key: filepath.Join(a.paths.Keys, "node.key"),
+		CodeKey: filepath.Join(a.paths.Keys, "plugins.key"), IDs: a.o.IDs, Now: a.o.Now, Logger: a.o.Log, Name: a.nodeName(), Version: a.o.Version,
+		Grants: a.grantsOf, Datasets: a.Datasets.Lookup, Proxy: proxy, Plain: a.cfg.Federation.Plain, Rand: rand.Float64, News: a.federationNews,
+	})
+	return err
+}
+
+// federationNews makes open Federation pages look again.
+func (a *App) federationNews() {
+	a.Live.Publish("federation", live.Event{Type: "federation", At: a.o.Now()})
+}
+
+// nodeName is what hubs call this appliance.
+func (a *App) nodeName() string {
+	if a.cfg.Name != "" {
+		return a.cfg.Name
+	}
+	return "Tresor appliance"
+}
+
+func (a *App) grantsOf(tx *store.Tx, project string) ([]string, error) {
+	list, err := a.Projects.Grants(tx, project)
+	var ids []string
+	for _, g := range list {
+		ids = append(ids, g.DatasetID)
+	}
+	return ids, err
+}
+
+// pluginHost is what a plugin from outside may ask for while it polls.
+func (a *App) pluginHost(principal, plugin string) protocol.Host {
+	return a.Gateway.HostFor(gateway.Caller{Kind: gateway.Client, ID: principal}, plugin)
+}
+
+func (a *App) pluginPrincipal(ctx context.Context, actor access.Actor, name string) (string, error) {
+	p, err := a.Gateway.Create(ctx, actor, gateway.Draft{Name: name, Kind: gateway.Client})
+	return p.ID, err
+}
+
+// ServeInside answers one connection that a program in a container made to
+// http://tes.local: it acts as the job that the labels name, until it or ctx ends.
+func (a *App) ServeInside(ctx context.Context, labels map[string]string, conn net.Conn) {
+	l := &oneConn{conn: conn, done: make(chan struct{})}
+	s := httpServer(ctx, a.Gateway.InsideDoor(a.Plugins, labels["job"]), a.o.Log)
+	s.ReadTimeout, s.WriteTimeout = time.Minute, 2*time.Minute
+	s.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateClosed || state == http.StateHijacked {
+			l.Close()
+		}
+	}
+	stop := context.AfterFunc(ctx, func() { _ = s.Close(); l.Close() })
+	defer stop()
+	_ = s.Serve(l)
+	_ = conn.Close()
+}
+
+// oneConn is a listener with one connection, which it gives once.
+type oneConn struct {
+	mu   sync.Mutex
+	conn net.Conn
+	done chan struct{}
+	once sync.Once
+}
+
+func (l *oneConn) Accept() (net.Conn, error) {
+	l.mu.Lock()
+	c := l.conn
+	l.conn = nil
+	l.mu.Unlock()
+	if c != nil {
+		return c, nil
+	}
+	<-l.done
+	return nil, net.ErrClosed
+}
+
+func (l *oneConn) Close() error   { l.once.Do(func() { close(l.done) }); return nil }
+func (l *oneConn) Addr() net.Addr { return &net.UnixAddr{Name: "tes.local", Net: "unix"} }
+
+// quietStandardLog sends what libraries write to Go's own log to the program's: a
+// peer could otherwise fill the standard error stream with what it sends.
+func quietStandardLog(to *slog.Logger) {
+	log.SetFlags(0)
+	log.SetOutput(stdLog{to})
+}
+
+type stdLog struct{ log *slog.Logger }
+
+// Write takes one line.
+func (s stdLog) Write(b []byte) (int, error) {
+	line := strings.TrimRight(string(b), "\n")
+	if len(line) > 500 {
+		line = line[:500]
+	}
+	s.log.Debug("library", "line", line)
+	return len(b), nil
+}
+
+// inside answers programs in containers; nil where there is no gateway, as in a
+// probe of the engine alone.
+func (a *App) inside() func(ctx context.Context, labels map[string]string, conn net.Conn) {
+	if a.Gateway == nil {
+		return nil
+	}
+	return a.ServeInside
+}
