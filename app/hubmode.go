@@ -94,11 +94,12 @@ func (h *Hub) openHub(ctx context.Context) (err error) {
 	return err
 }
 
+// hubName is what nodes show; a hub that nobody named is not called as an appliance is.
 func (h *Hub) hubName() string {
-	if h.cfg.Name != "" {
-		return h.cfg.Name
+	if h.cfg.Name == config.Default().Name {
+		return h.cfg.Name + " hub"
 	}
-	return "Tresor hub"
+	return h.cfg.Name
 }
 
 // hubHosts are the names under which nodes may dial: that of the address for

@@ -100,6 +100,7 @@ func TestWrongResults(t *testing.T) {
 			_ = http.NewResponseController(w).Flush()
 			<-r.Context().Done()
 		}, "in time"},
+		{"not even a header comes", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, "in time"},
 		{"it is refused again and again", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(410) }, "410"},
 		{"empty", func(http.ResponseWriter, *http.Request) {}, "not a released zip"},
 	} {

@@ -135,11 +135,14 @@ func verifyRelease(r io.ReaderAt, size int64) (Verified, error) {
 func (w *worker) download(ctx context.Context, x wantedResult) (g got, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	guard := newSlowGuard(w.s.Pace.Call, cancel)
+	defer guard.end()
 	resp, err := w.open(ctx, task.PluginPath("tes")+"/releases/"+x.release)
 	if err != nil {
-		return g, err
+		return g, guard.or(err)
 	}
 	defer resp.Body.Close()
+	guard.r = resp.Body
 	f, err := os.CreateTemp(w.s.Results, ".in-*")
 	if err != nil {
 		return g, err
@@ -151,9 +154,7 @@ func (w *worker) download(ctx context.Context, x wantedResult) (g got, err error
 		}
 	}()
 	sum := sha256.New()
-	body := &slowGuard{r: resp.Body, each: w.s.Pace.Call, stop: cancel}
-	g.size, err = io.Copy(io.MultiWriter(f, sum), io.LimitReader(body, w.s.Pace.MaxResult+1))
-	body.end()
+	g.size, err = io.Copy(io.MultiWriter(f, sum), io.LimitReader(guard, w.s.Pace.MaxResult+1))
 	switch {
 	case g.size > w.s.Pace.MaxResult:
 		return g, &badResult{"The node's result is larger than this hub takes."}
@@ -172,22 +173,23 @@ func (w *worker) download(ctx context.Context, x wantedResult) (g got, err error
 	return g, f.Sync()
 }
 
-// slowGuard ends a transfer of which nothing comes for a while.
+// slowGuard ends a transfer of which nothing comes for a while, from the question on.
 type slowGuard struct {
 	r     io.Reader
 	each  time.Duration
-	stop  func()
 	t     *time.Timer
 	ended atomic.Bool
 }
 
+func newSlowGuard(each time.Duration, stop func()) *slowGuard {
+	s := &slowGuard{each: each}
+	s.t = time.AfterFunc(each, func() { s.ended.Store(true); stop() })
+	return s
+}
+
 // Read never takes the end that it made itself for the end of the zip.
 func (s *slowGuard) Read(p []byte) (int, error) {
-	if s.t == nil {
-		s.t = time.AfterFunc(s.each, func() { s.ended.Store(true); s.stop() })
-	} else {
-		s.t.Reset(s.each)
-	}
+	s.t.Reset(s.each)
 	n, err := s.r.Read(p)
 	if s.ended.Load() {
 		return 0, context.DeadlineExceeded
@@ -195,11 +197,15 @@ func (s *slowGuard) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (s *slowGuard) end() {
-	if s.t != nil {
-		s.t.Stop()
+// or gives the reason for err.
+func (s *slowGuard) or(err error) error {
+	if s.ended.Load() {
+		return context.DeadlineExceeded
 	}
+	return err
 }
+
+func (s *slowGuard) end() { s.t.Stop() }
 
 func (s *Service) resultFile(task, node string) string {
 	return filepath.Join(s.Results, task, node+".zip")
