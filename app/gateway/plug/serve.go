@@ -61,7 +61,7 @@ func (s *Service) Server(ctx context.Context, name string) (protocol.Server, err
 	if err != nil {
 		return nil, fault.Wrap(op, err)
 	}
-	return &server{e: e, remote: remote, set: set}, nil
+	return &server{e: e, remote: remote, set: set, now: s.Now}, nil
 }
 
 // settled reports whether the plugin's settings are known already.
@@ -97,17 +97,18 @@ type server struct {
 	e      *entry
 	remote *protocol.Remote
 	set    protocol.Settings
+	now    func() time.Time
 }
 
 // ServeRequest hands the request on.
 func (v *server) ServeRequest(ctx context.Context, r protocol.Request, h protocol.Host) (protocol.Response, error) {
 	ctx, cancel := context.WithTimeout(ctx, callWait)
 	defer cancel()
-	began := time.Now()
+	began := v.now()
 	r.Settings = v.set
 	resp, err := v.remote.ServeRequest(ctx, r, h)
 	v.e.stats.calls.Add(1)
-	v.e.stats.nanos.Add(int64(time.Since(began)))
+	v.e.stats.nanos.Add(int64(v.now().Sub(began)))
 	var own *protocol.Error
 	if err != nil && (!errors.As(err, &own) || own.Code == protocol.CodeUnavailable || own.Code == protocol.CodeInternal) {
 		v.e.stats.failures.Add(1)
