@@ -91,7 +91,7 @@ func (s *Service) Moved(tx *store.Tx, j job.Job) error {
 		ended = store.Millis(tx.Now())
 		tx.AfterCommit(func() { s.parties.drop(Caller{Kind: Inside, ID: j.ID}) }) // nobody is inside any more
 	}
-	if j.Via == "" {
+	if j.Via == "" || j.State == job.Approved { // from approved it goes on to queued in the same transaction
 		return nil
 	}
 	var key string
@@ -108,7 +108,7 @@ func (s *Service) Moved(tx *store.Tx, j job.Job) error {
 	if j.State == job.Held {
 		tx.AfterCommit(s.nudge)
 	}
-	if j.State == job.Submitted || j.State == job.Approved || j.State == job.Refused {
+	if j.State == job.Submitted || j.State == job.Queued || j.State == job.Refused {
 		s.announce(tx)
 	}
 	return nil
