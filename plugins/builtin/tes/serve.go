@@ -146,7 +146,7 @@ func task(last string) target {
 
 // isID reports whether s can be the id of a task or release.
 func isID(s string) bool {
-	return s != "" && len(s) <= model.MaxTaskIDBytes && strings.IndexFunc(s, func(c rune) bool {
+	return s != "" && len(s) <= model.MaxID && strings.IndexFunc(s, func(c rune) bool {
 		return !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_' || c == '.')
 	}) < 0
 }
