@@ -1,7 +1,7 @@
 // Package fake is a sandbox.Runner without containers, for tests.
 //
 // It runs each command as a Go function in this process, on real scratch folders, with
-// the agent's own log spool, walker and frame stream, and passes the same conformance
+// the agent's own placer, log spool, walker and frame stream, and passes the same conformance
 // suite as Podman. It isolates nothing and must never be part of the product. State
 // lives in memory; Reopen gives a second Runner on it, as after a restart.
 package fake

@@ -8,6 +8,10 @@
 // containers again; a crash at any point leaves at most a folder or a container that
 // the next Prepare or Remove of the same Ref completes.
 //
+// An input inside a scratch volume leaves an empty file or folder at its place in the
+// volume, made by a short container that goes before; Collect leaves it out. A program's
+// connections to http://tes.local reach Options.Inside and nothing else.
+//
 // It never runs Podman as root, never opens a path that a container can write, never
 // copies files through Podman, and talks to no registry.
 package podman

@@ -142,6 +142,48 @@ func TestCreateBodyHasNoDoor(t *testing.T) {
 	}
 }
 
+// TestCreateBodyInside: the task service opens one port and shows one file, and only where it is offered.
+func TestCreateBodyInside(t *testing.T) {
+	h, err := judge(goodInfo(), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &Runner{o: Options{RunDir: "/run/x"}, instance: "abc"}
+	s := sandbox.Spec{Ref: "tresor-1", Image: "sha256:x", Argv: []string{"a"}, Inside: true, Limits: sandbox.Limits{}.WithDefaults(),
+		Scratch: []sandbox.Scratch{{Name: "s", Target: "/work"}, {Name: "t", Target: "/tmp"}}, Binds: []sandbox.Bind{{Source: "/a", Target: "/work/b"}}}
+	for what, want := range map[role]int{forTask: 1, forCollector: 0, forMaker: 0} {
+		b := r.createBody(h, s, what)
+		shown := slices.ContainsFunc(b.Mounts, func(m mount) bool {
+			return m.Destination == "/etc/hosts" && m.Source == "/run/x/hosts" && slices.Contains(m.Options, "ro")
+		})
+		if len(b.Sysctl) != want || shown != (want == 1) {
+			t.Errorf("%q: sysctl %v, hosts %v", what, b.Sysctl, shown)
+		}
+		if slices.ContainsFunc(b.Mounts, func(m mount) bool { return m.Destination == "/tmp" }) {
+			t.Errorf("%q: two mounts at /tmp", what)
+		}
+		if bound := slices.ContainsFunc(b.Mounts, func(m mount) bool { return m.Destination == "/work/b" }); bound != (what == forTask) {
+			t.Errorf("%q: input mounted %v", what, bound)
+		}
+		if what != forTask && b.Labels[labelCollector] == "" {
+			t.Errorf("%q would be listed as a task", what)
+		}
+	}
+	s.Inside = false
+	if b := r.createBody(h, s, forTask); b.Sysctl != nil {
+		t.Errorf("sysctl without the task service: %v", b.Sysctl)
+	}
+}
+
+func TestNested(t *testing.T) {
+	s := sandbox.Spec{Scratch: []sandbox.Scratch{{Target: "/work"}, {Target: "/data/x"}},
+		Binds: []sandbox.Bind{{Target: "/work/a"}, {Target: "/data/xy"}, {Target: "/data/x/y/z"}, {Target: "/workshop"}, {Target: "/in"}}}
+	in, others := nested(s)
+	if len(in) != 2 || in[0].Target != "/work/a" || in[1].Target != "/data/x/y/z" || len(others) != 3 {
+		t.Fatalf("%v %v", in, others)
+	}
+}
+
 func TestSettle(t *testing.T) {
 	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	for _, c := range []struct {

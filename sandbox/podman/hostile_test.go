@@ -1,7 +1,11 @@
 package podman_test
 
 import (
+	"context"
 	"errors"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -97,4 +101,67 @@ func TestDeadLogAndOutputsAtOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// TestUnplacedIsKept: what was found in the way of an input is not forgotten by a restart between Prepare and Start.
+func TestUnplacedIsKept(t *testing.T) {
+	ctx := t.Context()
+	volume := []sandbox.Scratch{{Name: "unplaced", Target: "/work"}}
+	first := sandbox.Spec{Ref: "tresor-unplaced-1-1", Image: rig.image, Argv: []string{"/workload", "link", "/etc", "/work/set"}, Scratch: volume}
+	t.Cleanup(func() { cleanUp(t, first) })
+	r := rig.runner
+	if err := errors.Join(r.Prepare(ctx, first), r.Start(ctx, first.Ref), r.Logs(ctx, first.Ref, 0, func(sandbox.Chunk) error { return nil }), r.Remove(ctx, first.Ref)); err != nil {
+		t.Fatal(err)
+	}
+	input := t.TempDir()
+	if err := errors.Join(os.Chmod(filepath.Dir(input), 0o755), os.Chmod(input, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	s := sandbox.Spec{Ref: "tresor-unplaced-2-1", Image: rig.image, Argv: []string{"/workload", "say", "ran anyway"}, Scratch: volume,
+		Binds: []sandbox.Bind{{Source: input, Target: "/work/set/in"}}}
+	t.Cleanup(func() { _ = rig.runner.Remove(context.Background(), s.Ref) })
+	if err := r.Prepare(ctx, s); err != nil {
+		t.Fatal(err)
+	}
+	r = reopen(t)
+	if err := errors.Join(r.Prepare(ctx, s), r.Prepare(ctx, s), r.Start(ctx, s.Ref)); err != nil {
+		t.Fatal(err)
+	}
+	log := ""
+	if err := r.Logs(ctx, s.Ref, 0, func(c sandbox.Chunk) error { log += string(c.Data); return nil }); err != nil || strings.Contains(log, "ran anyway") {
+		t.Errorf("%q %v", log, err)
+	}
+	if st, err := r.Status(ctx, s.Ref); err != nil || !st.Unplaced || st.ExitCode != sandbox.ExitUnplaced {
+		t.Errorf("%+v %v", st, err)
+	}
+}
+
+// TestMakerCutShort: a Prepare that was killed while it made the places of inputs leaves nothing that stops the next, or that Remove forgets.
+func TestMakerCutShort(t *testing.T) {
+	ctx := t.Context()
+	input := t.TempDir()
+	if err := errors.Join(os.Chmod(filepath.Dir(input), 0o755), os.Chmod(input, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	s := sandbox.Spec{Ref: "tresor-cut-short-1-1", Image: rig.image, Argv: []string{"/workload", "noop"},
+		Scratch: []sandbox.Scratch{{Name: "cut-short", Target: "/work"}}, Binds: []sandbox.Bind{{Source: input, Target: "/work/a/b"}}}
+	t.Cleanup(func() { cleanUp(t, s) })
+	r := rig.runner
+	for name, after := range map[string]time.Duration{"at once": 0, "soon": 20 * time.Millisecond, "later": 60 * time.Millisecond, "late": 120 * time.Millisecond} {
+		short, cancel := context.WithTimeout(ctx, after)
+		err := r.Prepare(short, s)
+		cancel()
+		if err := r.Prepare(ctx, s); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if list, lerr := r.List(ctx); lerr != nil || slices.ContainsFunc(list, func(st sandbox.Status) bool { return strings.HasSuffix(string(st.Ref), "-maker") }) {
+			t.Errorf("%s (%v): %v %v", name, err, list, lerr)
+		}
+		if err := r.Remove(ctx, s.Ref); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(filepath.Join(rig.run, string(s.Ref)+"-maker")); err == nil {
+			t.Errorf("%s: the maker's folder is left", name)
+		}
+	}
 }

@@ -27,7 +27,7 @@ func input(t *testing.T) string {
 }
 
 func severalVolumes(t *testing.T, b *box) {
-	for _, target := range []string{"/home/me", "/root", "/opt/tool", "/var/lib/x", "/data/a/b", "/mnt"} {
+	for _, target := range []string{"/home/me", "/root", "/opt/tool", "/var/lib/x", "/data/a/b", "/mnt", "/tmp/snake/make"} {
 		b.volume(target)
 	}
 	var steps []string

@@ -103,6 +103,19 @@ func taskServiceAbsent(t *testing.T, b *box) {
 	}
 }
 
+// taskServiceRestart: the host comes and goes under a command that uses the service.
+func taskServiceRestart(t *testing.T, b *box) {
+	var s server
+	b.Inside(s.serve)
+	b.spec.Inside = true
+	b.argv("get", "/1", "then", "say", "ready", "then", "sleep", "1000", "then", "get", "/2").start().until("ready")
+	b.Runner = b.Reopen()
+	out := b.log()
+	b.contains(out, "200 /1 for")
+	b.contains(out, "200 /2 for")
+	b.equal(b.phase(sandbox.Ended).ExitCode, 0)
+}
+
 // taskServiceFlood: ten thousand rude connections disturb neither the log nor the outputs, nor those that come after.
 func taskServiceFlood(t *testing.T, b *box) {
 	var s server

@@ -94,6 +94,7 @@ func Suite(t *testing.T, rig func(t *testing.T) Rig) {
 		{"stopped while inputs are placed", stoppedWhilePlaced},
 		{"task service", taskService},
 		{"task service: not offered", taskServiceAbsent},
+		{"task service: over a restart", taskServiceRestart},
 		{"task service: flood", taskServiceFlood},
 		{"task service: held connections", taskServiceHeld},
 	} {
