@@ -86,6 +86,9 @@ func shareFolders(s *Submission) error {
 	if !s.ownPaths() {
 		return nil
 	}
+	if err := checkReadOnly(s); err != nil {
+		return err
+	}
 	folders := slices.Clone(s.Volumes)
 	for _, p := range s.Places {
 		if p.Dataset == "" {
@@ -105,6 +108,25 @@ func shareFolders(s *Submission) error {
 	sort.Strings(folders)
 	s.Volumes = slices.Compact(folders)
 	return checkFolders(smallest(folders))
+}
+
+// checkReadOnly refuses to write over, or to hand out, what a dataset is shown as.
+func checkReadOnly(s *Submission) error {
+	shown := map[string]bool{}
+	for _, p := range s.Places {
+		shown[p.Path] = p.Dataset != ""
+	}
+	for n, t := range s.Tasks {
+		if shown[t.Stdout] || shown[t.Stderr] {
+			return invalid("Task %d would write its output over an input of a dataset. Use another path.", n+1)
+		}
+	}
+	for _, w := range s.Wants {
+		if w.info().single() && shown[w.Path] {
+			return invalid("The output %q is an input of a dataset. Name a file that a command writes.", clip(w.Path))
+		}
+	}
+	return nil
 }
 
 func checkFolders(folders []string) error {
