@@ -108,17 +108,6 @@ func adapter(t testing.TB, p *host.Plugin) *protocol.Remote {
 	return a
 }
 
-func buildExample(t *testing.T) string {
-	t.Helper()
-	file := filepath.Join(t.TempDir(), "example")
-	cmd := exec.Command("go", "build", "-o", file, "tresor/plugins/example")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("building the example plugin: %v\n%s", err, out)
-	}
-	return file
-}
-
 func hash(t *testing.T, file string) string {
 	t.Helper()
 	b, err := os.ReadFile(file)
@@ -132,21 +121,6 @@ func hash(t *testing.T, file string) string {
 func TestBuiltinConforms(t *testing.T) {
 	p := start(t, self("loopback"))
 	protocoltest.Suite(t, func(t *testing.T) protocol.Adapter { return adapter(t, p) })
-}
-
-func TestExampleConformsAsATrustedFile(t *testing.T) {
-	file := buildExample(t)
-	c, err := host.Trusted(file, hash(t, file), t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := start(t, c)
-	protocoltest.Suite(t, func(t *testing.T) protocol.Adapter { return adapter(t, p) })
-	h := &protocoltest.Host{}
-	resp, err := adapter(t, p).ServeRequest(context.Background(), protocol.Request{Method: "GET", Path: "/projects"}, h)
-	if err != nil || !strings.Contains(string(resp.Body), "aurora") || !h.Seen("visible") {
-		t.Errorf("status %d, body %q, error %v", resp.Status, resp.Body, err)
-	}
 }
 
 func TestTrustRefusals(t *testing.T) {

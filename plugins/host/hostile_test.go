@@ -1,0 +1,503 @@
+package host_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"tresor/plugins/host"
+	"tresor/plugins/protocol"
+	"tresor/plugins/protocoltest"
+)
+
+// hostileFile builds the hostile plugin once.
+var hostileFile = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "hostile")
+	if err != nil {
+		return "", err
+	}
+	file := filepath.Join(dir, "hostile")
+	cmd := exec.Command("go", "build", "-o", file, "tresor/plugins/host/testdata/hostile")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w\n%s", err, out)
+	}
+	return file, nil
+})
+
+// logged is a log that tests read.
+type logged struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logged) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(b)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// hostile starts the hostile plugin as a trusted file; misdeed is one at its start.
+func hostile(t *testing.T, misdeed string, change func(*host.Options)) (*host.Plugin, *logged) {
+	t.Helper()
+	file, err := hostileFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := host.Trusted(file, hash(t, file), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if misdeed != "" {
+		c.Args = []string{misdeed}
+	}
+	log := &logged{}
+	o := host.Options{Name: "hostile", Command: c, Dir: t.TempDir(), Exe: os.Args[0], Log: slog.New(slog.NewTextHandler(log, nil)), Backoff: 20 * time.Millisecond, Memory: 128 << 20, Now: time.Now}
+	if change != nil {
+		change(&o)
+	}
+	p := host.Start(context.Background(), o)
+	t.Cleanup(p.Stop)
+	return p, log
+}
+
+func ask(t testing.TB, p *host.Plugin, path, body string, h protocol.Host) (string, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	r, err := adapter(t, p).ServeRequest(ctx, protocol.Request{Path: path, Body: []byte(body)}, h)
+	return string(r.Body), err
+}
+
+// TestConfined: what the process of a plugin tries and may not.
+func TestConfined(t *testing.T) {
+	p, _ := hostile(t, "", nil)
+	adapter(t, p)
+	if c := p.State().Confined; !c.Checked || !c.Landlock || !c.Seccomp || !c.Memory || !c.Network {
+		t.Skipf("SKIP: this kernel cannot confine a plugin: %s", c.Text)
+	}
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte("canary-of-the-data-folder"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	tcp, _ := net.Listen("tcp", "127.0.0.1:0")
+	unix, _ := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
+	abstract, _ := net.Listen("unix", "@tresor-test-"+strconv.Itoa(os.Getpid()))
+	datagram, _ := net.ListenPacket("unixgram", filepath.Join(t.TempDir(), "d"))
+	for _, l := range []interface{ Close() error }{tcp, unix, abstract, datagram} {
+		defer l.Close()
+	}
+	self := strconv.Itoa(os.Getpid())
+	for _, c := range []struct{ name, path, arg string }{
+		{"reads the account file", "/read", "/etc/passwd"},
+		{"reads the password file", "/read", "/etc/shadow"},
+		{"reads the data folder", "/read", secret},
+		{"reads the server's environment", "/read", "/proc/" + self + "/environ"},
+		{"reads the server's memory map", "/read", "/proc/" + self + "/maps"},
+		{"reads the mounts", "/read", "/proc/mounts"},
+		{"reads a device", "/read", "/dev/urandom"},
+		{"lists the root", "/list", "/"},
+		{"lists the folder above", "/list", ".."},
+		{"lists /tmp", "/list", os.TempDir()},
+		{"writes above", "/write", "../x"},
+		{"writes to /tmp", "/write", filepath.Join(os.TempDir(), "hostile-was-here")},
+		{"writes to the data folder", "/write", secret},
+		{"empties a file", "/truncate", secret},
+		{"removes a file", "/remove", secret},
+		{"opens a file to all", "/chmod", secret},
+		{"takes a file", "/chown", secret},
+		{"links a file in", "/link", secret},
+		{"links to a file", "/symlink", secret},
+		{"goes elsewhere", "/chdir", "/"},
+		{"calls out by TCP", "/tcp", tcp.Addr().String()},
+		{"calls out by UDP", "/udp", "127.0.0.1:53"},
+		{"calls a unix socket", "/unix", unix.Addr().String()},
+		{"calls an abstract socket", "/unix", abstract.Addr().String()},
+		{"sends to a unix socket", "/unixgram", datagram.LocalAddr().String()},
+		{"listens on TCP", "/listen", ""},
+		{"speaks netlink", "/netlink", ""},
+		{"speaks vsock", "/vsock", ""},
+		{"starts a program", "/start", "/bin/true"},
+		{"becomes a program", "/exec", "/bin/true"},
+		{"forks", "/fork", ""},
+		{"makes namespaces", "/unshare", ""},
+		{"mounts", "/mount", ""},
+		{"traces the server", "/ptrace", self},
+		{"signals the server", "/signal", self},
+		{"makes memory outside the bound", "/memfd", ""},
+		{"shares memory outside the bound", "/shared", ""},
+		{"reads the key store", "/keyctl", ""},
+		{"loads BPF", "/bpf", ""},
+		{"opens an io_uring", "/uring", ""},
+		{"becomes root", "/setuid", ""},
+		{"raises its limits", "/limit", ""},
+		{"writes one file without end", "/big", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, err := ask(t, p, c.path, c.arg, &protocoltest.Host{})
+			if err != nil || strings.HasPrefix(got, "DONE") || got == "" || strings.Contains(got, "canary") {
+				t.Errorf("it got %q, error %v", got, err)
+			}
+		})
+	}
+	if b, _ := os.ReadFile(secret); string(b) != "canary-of-the-data-folder" {
+		t.Errorf("the data folder's file is now %q", b)
+	}
+	for _, c := range []struct{ path, arg string }{{"/write", "own"}, {"/read", "own"}, {"/list", "."}, {"/remove", "own"}, {"/self", ""}} {
+		if got, err := ask(t, p, c.path, c.arg, &protocoltest.Host{}); err != nil || !strings.HasPrefix(got, "DONE") {
+			t.Errorf("in its own place, %s answers %q, %v", c.path, got, err)
+		}
+	}
+	if got, _ := ask(t, p, "/environ", "", &protocoltest.Host{}); strings.Contains(got, "HOME=") || strings.Contains(got, "/tmp") {
+		t.Errorf("its environment: %s", got)
+	}
+	if got, _ := ask(t, p, "/files", "", &protocoltest.Host{}); strings.Contains(got, ":100000") {
+		t.Errorf("it holds a plain file: %s", got)
+	}
+	if s := p.State(); s.Starts != 1 {
+		t.Errorf("it was started %d times: %s", s.Starts, s.LastError)
+	}
+}
+
+// TestGreed: a plugin that takes without end is ended and started again, and the
+// server is as before.
+func TestGreed(t *testing.T) {
+	for _, c := range []struct {
+		name, path string
+		change     func(*host.Options)
+	}{
+		{"memory", "/memory", nil},
+		{"threads", "/threads", func(o *host.Options) { o.Check = 100 * time.Millisecond }},
+		{"files without end", "/many", func(o *host.Options) { o.Check = 50 * time.Millisecond }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p, _ := hostile(t, "", c.change)
+			_, _ = ask(t, p, c.path, "", &protocoltest.Host{})
+			again(t, p, 2)
+			if got, err := ask(t, p, "/fine", "", &protocoltest.Host{}); err != nil || got != "fine" {
+				t.Errorf("afterwards: %q, %v", got, err)
+			}
+		})
+	}
+}
+
+// again waits until the plugin has come up n times.
+func again(t *testing.T, p *host.Plugin, n int) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		if s := p.State(); s.Running && s.Starts >= n {
+			return
+		} else if time.Now().After(deadline) {
+			t.Fatalf("not started %d times: %+v", n, s)
+		}
+	}
+}
+
+func TestFloodOfLogs(t *testing.T) {
+	p, log := hostile(t, "", nil)
+	if got, err := ask(t, p, "/flood", "", &protocoltest.Host{}); err != nil || got != "DONE" {
+		t.Fatalf("%q, %v", got, err)
+	}
+	time.Sleep(100 * time.Millisecond)
+	out := log.String()
+	if n := strings.Count(out, "\n"); n > 1010 || len(out) > 1010*700 {
+		t.Errorf("%d lines, %d bytes of log", n, len(out))
+	}
+	if !strings.Contains(out, "writes too much") {
+		t.Error("the log does not say that lines were dropped")
+	}
+}
+
+func TestNeverAnswers(t *testing.T) {
+	p, _ := hostile(t, "", func(o *host.Options) { o.Call = 150 * time.Millisecond; o.Misses = 2; o.Check = time.Hour })
+	for range 2 {
+		if _, err := ask(t, p, "/never", "", &protocoltest.Host{}); code(err) != protocol.CodeUnavailable {
+			t.Fatalf("error %v", err)
+		}
+	}
+	again(t, p, 2)
+	if s := p.State(); s.Missed != 2 || s.Failures < 2 || s.InFlight != 0 {
+		t.Errorf("state %+v", s)
+	}
+}
+
+func TestNeverAnswersTheHostEither(t *testing.T) {
+	p, _ := hostile(t, "raw-unread", func(o *host.Options) { o.Call = 150 * time.Millisecond; o.Check = 50 * time.Millisecond })
+	_, _ = ask(t, p, "/any", "", &protocoltest.Host{}) // from here on it reads nothing
+	again(t, p, 2)
+}
+
+func TestSlots(t *testing.T) {
+	p, _ := hostile(t, "", func(o *host.Options) { o.Slots = 2 })
+	a := adapter(t, p)
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() { _, _ = a.ServeRequest(ctx, protocol.Request{Path: "/never"}, &protocoltest.Host{}) })
+	}
+	for p.State().InFlight < 2 {
+		time.Sleep(time.Millisecond)
+	}
+	if _, err := a.ServeRequest(ctx, protocol.Request{Path: "/fine"}, &protocoltest.Host{}); code(err) != protocol.CodeExhausted {
+		t.Errorf("a third call: %v", err)
+	}
+	cancel()
+	wg.Wait()
+	if got, err := ask(t, p, "/fine", "", &protocoltest.Host{}); err != nil || got != "fine" {
+		t.Errorf("afterwards: %q, %v", got, err)
+	}
+}
+
+// TestWire: what a plugin that speaks the wire by hand can do to the caller.
+func TestWire(t *testing.T) {
+	for _, c := range []struct {
+		misdeed string
+		code    string // of the call
+		dies    bool
+	}{
+		{"raw-huge", protocol.CodeUnavailable, true},
+		{"raw-garbage", protocol.CodeUnavailable, true},
+		{"raw-end", protocol.CodeUnavailable, true},
+		{"raw-calls", protocol.CodeUnavailable, false}, // a flood of calls without reading an answer
+		{"raw-answers", "", false},
+	} {
+		t.Run(c.misdeed, func(t *testing.T) {
+			p, log := hostile(t, c.misdeed, func(o *host.Options) { o.Call = 3 * time.Second; o.Misses = 1 })
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			if _, err := ask(t, p, "/any", "canary-in-a-request", &protocoltest.Host{}); code(err) != c.code {
+				t.Errorf("error %v", err)
+			}
+			runtime.ReadMemStats(&after)
+			if grown := int64(after.HeapSys) - int64(before.HeapSys); grown > 256<<20 {
+				t.Errorf("the server's heap grew by %d MB", grown>>20)
+			}
+			if c.dies {
+				again(t, p, 2)
+			}
+			if strings.Contains(log.String()+p.State().LastError, "canary") {
+				t.Error("a request's body is in the log")
+			}
+		})
+	}
+}
+
+func TestStartsThatGoWrong(t *testing.T) {
+	for _, c := range []struct{ misdeed, want string }{
+		{"exit", "did not start"},
+		{"die-before", "did not start"},
+		{"noise", "did not start"},
+		{"tcp", "unix socket in its working directory"},
+		{"elsewhere", "unix socket in its working directory"},
+		{"upwards", "unix socket in its working directory"},
+		{"no-socket", "not in its working directory"},
+		{"other-version", "version"},
+		{"describe-die", "ended"},
+		{"describe-never", "in time"},
+		{"describe-huge", "title"},
+		{"describe-path", "name"},
+	} {
+		t.Run(c.misdeed, func(t *testing.T) {
+			p, log := hostile(t, c.misdeed, func(o *host.Options) { o.Call = 500 * time.Millisecond; o.Backoff = time.Hour })
+			for deadline := time.Now().Add(10 * time.Second); p.State().LastError == "" && time.Now().Before(deadline); {
+				time.Sleep(10 * time.Millisecond)
+			}
+			s := p.State()
+			if s.Running || !strings.Contains(s.LastError, c.want) || len(s.LastError) > 1000 || len(log.String()) > 5000 {
+				t.Errorf("running %v, error %.300q, %d bytes of log", s.Running, s.LastError, len(log.String()))
+			}
+			ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+			defer cancel()
+			if _, err := p.Adapter(ctx); !errors.Is(err, host.ErrDown) {
+				t.Errorf("error %v, want ErrDown", err)
+			}
+		})
+	}
+}
+
+// held is a Host whose State does not answer before the call that lent it ends.
+type held struct {
+	protocoltest.Host
+	began chan struct{}
+}
+
+func (h *held) State(ctx context.Context, _ string, _ protocol.View) (s protocol.JobState, err error) {
+	h.began <- struct{}{}
+	<-ctx.Done()
+	return s, ctx.Err()
+}
+
+// TestKilledInEveryState: the caller gets an error, the plugin comes up again, and
+// nothing of the old process is left.
+func TestKilledInEveryState(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		into func(t *testing.T, p *host.Plugin) (outcome <-chan error, ready func()) // brings it into the state
+	}{
+		{"idle", func(*testing.T, *host.Plugin) (<-chan error, func()) { return nil, func() {} }},
+		{"in a call", call("/never", nil)},
+		{"in a host call", call("/hold", make(chan struct{}, 1))},
+		{"while it polls", func(t *testing.T, p *host.Plugin) (<-chan error, func()) {
+			out := make(chan error, 1)
+			a := adapter(t, p)
+			go func() { out <- a.Run(context.Background(), nil, &protocoltest.Host{}) }()
+			return out, func() { time.Sleep(50 * time.Millisecond) }
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p, _ := hostile(t, "", nil)
+			got, err := ask(t, p, "/pid", "", &protocoltest.Host{})
+			pid, _ := strconv.Atoi(got)
+			if err != nil || pid == 0 {
+				t.Fatal(got, err)
+			}
+			outcome, ready := c.into(t, p)
+			ready()
+			began := time.Now()
+			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+			if outcome != nil {
+				if err := <-outcome; code(err) != protocol.CodeUnavailable || time.Since(began) > 2*time.Second {
+					t.Errorf("the call ended with %v after %s", err, time.Since(began))
+				}
+			}
+			again(t, p, 2)
+			if got, err := ask(t, p, "/fine", "", &protocoltest.Host{}); err != nil || got != "fine" {
+				t.Errorf("afterwards: %q, %v", got, err)
+			}
+			if syscall.Kill(pid, 0) == nil && !zombie(pid) {
+				t.Error("the old process is there")
+			}
+		})
+	}
+	for _, path := range []string{"/exit", "/abort", "/kill"} {
+		t.Run("by itself, "+path, func(t *testing.T) {
+			p, _ := hostile(t, "", nil)
+			if _, err := ask(t, p, path, "", &protocoltest.Host{}); code(err) != protocol.CodeUnavailable {
+				t.Errorf("error %v", err)
+			}
+			again(t, p, 2)
+		})
+	}
+}
+
+func call(path string, began chan struct{}) func(*testing.T, *host.Plugin) (<-chan error, func()) {
+	return func(t *testing.T, p *host.Plugin) (<-chan error, func()) {
+		out := make(chan error, 1)
+		a := adapter(t, p)
+		go func() {
+			_, err := a.ServeRequest(context.Background(), protocol.Request{Path: path}, &held{began: began})
+			out <- err
+		}()
+		return out, func() {
+			if began != nil {
+				<-began
+			}
+			for p.State().InFlight == 0 {
+				time.Sleep(time.Millisecond)
+			}
+		}
+	}
+}
+
+func TestKeptHostIsDead(t *testing.T) {
+	p, _ := hostile(t, "", nil)
+	first, second := &protocoltest.Host{}, &protocoltest.Host{}
+	if _, err := ask(t, p, "/keep", "", first); err != nil {
+		t.Fatal(err)
+	}
+	got, err := ask(t, p, "/use", "", second)
+	if err != nil || !strings.Contains(got, protocol.CodeDenied) || first.Seen("state") || second.Seen("state") {
+		t.Errorf("a kept Host answers %q, %v", got, err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+	defer cancel()
+	if err := adapter(t, p).Run(ctx, nil, first); code(err) != protocol.CodeUnavailable {
+		t.Errorf("Run that ignores its end: %v", err)
+	}
+	if got, _ := ask(t, p, "/use", "", second); !strings.Contains(got, protocol.CodeDenied) {
+		t.Errorf("the Host of a Run that ended answers %q", got)
+	}
+}
+
+func TestGarbageToTheHost(t *testing.T) {
+	p, log := hostile(t, "", nil)
+	h := &protocoltest.Host{}
+	got, err := ask(t, p, "/host", "", h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(got, protocol.CodeExhausted); n != 3 {
+		t.Errorf("%d calls were too large, want 3: %.300s", n, got)
+	}
+	if n := h.Count(""); n != 7 { // the others arrive; what they mean is for the Host to judge
+		t.Errorf("%d calls arrived: %v", n, h.Calls)
+	}
+	if d := p.State().Health.Detail; len(d) > protocol.MaxErrorText {
+		t.Errorf("a health text of %d bytes is kept", len(d))
+	}
+	if len(log.String()) > 5000 {
+		t.Errorf("%d bytes of log", len(log.String()))
+	}
+}
+
+func TestCopyIsHashedBeforeEveryStart(t *testing.T) {
+	file, err := hostileFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := host.Trusted(file, hash(t, file), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := host.Start(context.Background(), host.Options{Name: "x", Command: c, Dir: t.TempDir(), Exe: os.Args[0], Log: quiet(), Backoff: 10 * time.Millisecond, Now: time.Now})
+	t.Cleanup(p.Stop)
+	adapter(t, p)
+	// The copy cannot be written while it runs; whoever owns the folder can put another in its place.
+	if err := os.Remove(c.Path); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(c.Path, []byte("something else"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = ask(t, p, "/exit", "", &protocoltest.Host{})
+	for deadline := time.Now().Add(10 * time.Second); !strings.Contains(p.State().LastError, "has changed"); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("state %+v", p.State())
+		}
+	}
+	if s := p.State(); s.Running || s.Starts != 1 {
+		t.Errorf("state %+v", s)
+	}
+}
+
+func code(err error) string {
+	var e *protocol.Error
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	if err != nil {
+		return err.Error()
+	}
+	return ""
+}
