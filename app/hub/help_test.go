@@ -23,6 +23,7 @@ import (
 	"tresor/app/identity"
 	"tresor/app/store"
 	"tresor/fed/fedtest"
+	"tresor/fed/link"
 	"tresor/fed/trust"
 	"tresor/fed/wire"
 )
@@ -30,10 +31,11 @@ import (
 // rig is a hub on a folder. It survives its Service: restart makes a new one on
 // the same folder, as after a crash.
 type rig struct {
-	t     testing.TB
-	dir   string
-	clock fedtest.Clock
-	pace  Pace
+	t      testing.TB
+	dir    string
+	clock  fedtest.Clock
+	pace   Pace
+	limits link.Limits
 
 	db     *store.DB
 	log    *audit.Log
@@ -59,9 +61,12 @@ func quickPace() Pace {
 }
 
 // newRig starts a hub with a project, a researcher and a token.
-func newRig(t testing.TB) *rig {
+func newRig(t testing.TB, options ...func(*rig)) *rig {
 	t.Helper()
-	r := &rig{t: t, dir: t.TempDir(), pace: quickPace()}
+	r := &rig{t: t, dir: t.TempDir(), pace: quickPace(), limits: fedtest.Quick()}
+	for _, o := range options {
+		o(r)
+	}
 	r.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		if h := r.handler.Load(); h != nil {
 			(*h).ServeHTTP(w, q)
@@ -99,7 +104,7 @@ func (r *rig) start() {
 	}
 	r.s, err = New(ctx, Deps{DB: r.db, Log: r.log, Keys: keys, Results: filepath.Join(r.dir, "results"), Name: "Hub of the test", Version: "test",
 		URL: func() string { return r.server.URL }, Hosts: func() []string { return []string{r.relay.Host(), r.server.Listener.Addr().String()} },
-		IDs: ids, Now: r.clock.Now, Logger: fedtest.Log(), Limits: fedtest.Quick(), Pace: r.pace, Verify: verifyPlain})
+		IDs: ids, Now: r.clock.Now, Logger: fedtest.Log(), Limits: r.limits, Pace: r.pace, Verify: verifyPlain})
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -22,6 +22,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"tresor/app/audit"
@@ -89,6 +90,9 @@ type Service struct {
 	keys *keyFile
 
 	verify func(io.ReaderAt, int64) (Verified, error)
+
+	counting sync.Mutex // held while up is made anew, so that the newest stays
+	up       atomic.Pointer[map[string]bool]
 
 	mu      sync.Mutex         // guards what follows
 	workers map[string]*worker // by node

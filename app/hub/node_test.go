@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"tresor/fed/fedtest"
+	"tresor/fed/link"
 	"tresor/fed/node"
 	"tresor/fed/task"
 	"tresor/fed/wire"
@@ -42,8 +43,10 @@ type fakeTask struct {
 	messages           []string
 }
 
-func newFakeNode(t testing.TB, name string) *fakeNode {
-	return &fakeNode{Node: fedtest.NewNode(t, fedtest.Quick()), t: t, name: name, tasks: map[string]*fakeTask{}, orders: map[string]int{}, released: map[string]string{}}
+func newFakeNode(t testing.TB, name string) *fakeNode { return newFakeNodeOf(t, name, fedtest.Quick()) }
+
+func newFakeNodeOf(t testing.TB, name string, l link.Limits) *fakeNode {
+	return &fakeNode{Node: fedtest.NewNode(t, l), t: t, name: name, tasks: map[string]*fakeTask{}, orders: map[string]int{}, released: map[string]string{}}
 }
 
 func (n *fakeNode) remote() string { return "aurora-" + n.name }

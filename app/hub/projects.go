@@ -209,12 +209,23 @@ func (s *Service) nodeStates(all []Project) {
 	}
 }
 
+// online tells which nodes have a link. The map must not be changed.
 func (s *Service) online() map[string]bool {
+	if m := s.up.Load(); m != nil {
+		return *m
+	}
+	return nil
+}
+
+// recount finds out which nodes have a link, at every beginning and end of one.
+func (s *Service) recount() {
+	s.counting.Lock()
+	defer s.counting.Unlock()
 	m := map[string]bool{}
 	for _, st := range s.fed().Nodes() {
 		m[string(st.Peer.ID)] = st.Online && st.Peer.Revoked.IsZero()
 	}
-	return m
+	s.up.Store(&m)
 }
 
 // SetMember lets a person work in a project, or changes their role.

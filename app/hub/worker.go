@@ -114,6 +114,7 @@ func (s *Service) enrolled(p trust.Peer) { s.employ(string(p.ID)) }
 
 // seen hears that a link began or ended.
 func (s *Service) seen(node wire.KeyID, at time.Time) {
+	s.recount()
 	s.mu.Lock()
 	w := s.workers[string(node)]
 	s.mu.Unlock()
