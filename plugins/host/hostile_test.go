@@ -23,12 +23,15 @@ import (
 	"tresor/plugins/protocoltest"
 )
 
-// hostileFile builds the hostile plugin once.
+// hostileFile builds the hostile plugin once, in hostileDir.
+var hostileDir string
+
 var hostileFile = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "hostile")
 	if err != nil {
 		return "", err
 	}
+	hostileDir = dir
 	file := filepath.Join(dir, "hostile")
 	cmd := exec.Command("go", "build", "-o", file, "tresor/plugins/host/testdata/hostile")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
