@@ -34,6 +34,7 @@ type Health struct {
 	LastSeen time.Time  `json:"last_seen,omitzero"` // last time the link was known to be up
 	NextTry  time.Time  `json:"next_try,omitzero"`  // while waiting
 	Attempts int        `json:"attempts"`           // since it was last online
+	Opened   int64      `json:"opened"`             // links since the node was made
 	Error    string     `json:"error,omitempty"`    // why the last link or attempt ended
 	Code     wire.Code  `json:"code,omitempty"`     // of that error
 	// Announced is this node's next key that the hub has pinned; empty: not known.
@@ -154,6 +155,7 @@ func (l *hubLink) online(s *link.Session, next *wire.Succession) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.session = s
+	l.health.Opened++
 	if next != nil {
 		l.health.Announced = next.New.ID()
 	}

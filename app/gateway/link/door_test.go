@@ -33,6 +33,19 @@ func (r *rig) order(h *fedtest.Hub, id string, q task.Request) (task.Answer, err
 	return task.DecodeAnswer(rec.Result)
 }
 
+// order1 sends one order once, and keeps its envelope.
+func (r *rig) order1(h *fedtest.Hub, id, body string) (wire.Receipt, error) {
+	r.t.Helper()
+	b, err := create(body).Encode()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if r.sent, err = h.Issue(ctx5(r.t), r.id(), fedhub.Order{ID: id, Kind: task.KindHTTP, Body: b}); err != nil {
+		r.t.Fatal(err)
+	}
+	return h.Send(ctx5(r.t), r.sent)
+}
+
 func create(body string) task.Request {
 	return task.Request{Plugin: "tes", Method: "POST", Path: "/v1/tasks", Body: []byte(body), OnBehalf: "Ada",
 		Header: map[string][]string{"Content-Type": {"application/json"}, "Authorization": {"Bearer x"}, "Cookie": {"a=b"}}}

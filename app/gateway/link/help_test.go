@@ -177,6 +177,7 @@ type rig struct {
 	clock   fedtest.Clock
 	proxy   func(*http.Request) (*url.URL, error)
 	overlap time.Duration
+	sent    *wire.Envelope // by order1
 	end     func()
 }
 

@@ -186,7 +186,11 @@ func (s *Service) tellNews() {
 	same := maps.Equal(now, s.seen)
 	s.seen = now
 	s.mu.Unlock()
-	if !same && s.News != nil {
+	if same {
+		return
+	}
+	s.measure()
+	if s.News != nil {
 		s.News()
 	}
 }

@@ -39,6 +39,7 @@ type Link struct {
 	RetryAt     *time.Time `json:"retry_at" doc:"when it is tried again"`
 	RoundTrip   float64    `json:"round_trip_ms"`
 	Attempts    int64      `json:"attempts" doc:"since it was last online"`
+	Reconnects  int64      `json:"reconnects" doc:"links opened since the server started"`
 	Confirmed   bool       `json:"confirmed" doc:"a person here has compared the words"`
 	ConfirmedAt *time.Time `json:"confirmed_at"`
 	Words       string     `json:"words" doc:"both keys as words to compare with the hub's operator"`
@@ -114,7 +115,7 @@ func projectsOf(p *gateway.Principal) []string {
 
 func (s *Service) link(h *hub, p *gateway.Principal, health node.Health) Link {
 	peer, _ := s.book.Peer(h.peer)
-	l := Link{State: "offline", Words: *h.words.Load(), URL: peer.URL, Error: health.Error, Attempts: int64(health.Attempts),
+	l := Link{State: "offline", Words: *h.words.Load(), URL: peer.URL, Error: health.Error, Attempts: int64(health.Attempts), Reconnects: health.Opened,
 		Since: moment(health.Since), LastContact: moment(latest(health.LastSeen, p.LastSeen)), RetryAt: moment(health.NextTry)}
 	if at := h.confirmed.Load(); at != 0 {
 		l.Confirmed, l.ConfirmedAt = true, moment(time.UnixMilli(at))
