@@ -43,7 +43,8 @@ func logs(job *protocol.JobState, s model.State, v model.View, r protocol.Reques
 	if !begun && (v != model.Full || len(job.Messages) == 0) {
 		return nil
 	}
-	l := model.TaskLog{Metadata: map[string]string{}, StartTime: stamp(job.StartedAt), Logs: executorLogs(job, s, r.Caller.Kind == protocol.CallerInside)}
+	l := model.TaskLog{Metadata: map[string]string{}, StartTime: stamp(job.StartedAt), SystemLogs: job.Messages,
+		Logs: executorLogs(job, s, r.Caller.Kind == protocol.CallerInside)}
 	if s.Over() {
 		l.EndTime = stamp(job.FinishedAt)
 	}
@@ -55,9 +56,6 @@ func logs(job *protocol.JobState, s model.State, v model.View, r protocol.Reques
 	}
 	for _, o := range job.Outputs {
 		l.Outputs = append(l.Outputs, outputLog(o, r))
-	}
-	if v == model.Full {
-		l.SystemLogs = job.Messages
 	}
 	return []model.TaskLog{l}
 }

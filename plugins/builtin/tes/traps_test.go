@@ -38,6 +38,7 @@ var life = []struct {
 	}},
 	{"held", func(s *protocol.JobState) {
 		s.State, s.Messages = "held", []string{"SYSTEM-CANARY: two files wait for their release. What the programs wrote is withheld until then."}
+		s.FinishedAt = s.StartedAt.Add(time.Minute) // its commands have ended; the task has not
 		s.Outputs = []protocol.OutputFile{{Path: "/out/a.part", Target: "file:///project/parts/a.part", Size: 7, SHA256: strings.Repeat("a", 64)}}
 	}},
 	{"released", func(s *protocol.JobState) {
