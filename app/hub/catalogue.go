@@ -23,7 +23,7 @@ const (
 
 // factsOf keeps what a page shows of a node's words about itself.
 func factsOf(p task.Ping) facts {
-	f := facts{Paused: p.Paused}
+	f := facts{Version: clip(p.Version, 60), Paused: p.Paused}
 	for _, name := range p.Plugins[:min(len(p.Plugins), maxPlugins)] {
 		f.Plugins = append(f.Plugins, clip(name, 60))
 	}

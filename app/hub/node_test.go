@@ -165,7 +165,7 @@ func answerOf(status int, body string) ([]byte, error) {
 func (n *fakeNode) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc(task.PathPing, func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprintf(w, `{"name":%q,"time":"2026-11-24T12:00:00Z","plugins":["tes"]}`, n.name)
+		fmt.Fprintf(w, `{"name":%q,"version":"9.8.7","time":"2026-11-24T12:00:00Z","plugins":["tes"]}`, n.name)
 	})
 	mux.HandleFunc(task.PathCatalogue, func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintf(w, `{"node":%q,"projects":[{"slug":%q,"name":"Aurora"}],"datasets":[{"slug":"rand","name":"RAND","projects":[]}]}`, n.name, n.remote())

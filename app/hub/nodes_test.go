@@ -73,7 +73,7 @@ func TestUnconfirmed(t *testing.T) {
 		return err == nil && len(all) == 1 && all[0].At != nil && all[0].Catalogue.Datasets[0].Slug == "rand"
 	})
 	v, err := r.s.Node(t.Context(), r.rosa, "north")
-	if err != nil || v.State != NodeOnline || v.LastContact == nil || len(v.Plugins) != 1 || v.ConfirmedBy != "local" {
+	if err != nil || v.State != NodeOnline || v.LastContact == nil || v.Version != "9.8.7" || len(v.Plugins) != 1 || v.ConfirmedBy != "local" {
 		t.Errorf("%+v, %v", v, err)
 	}
 }
