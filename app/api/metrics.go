@@ -99,6 +99,8 @@ func (s *Server) pluginMetrics(c *call, m *exposition) error {
 	if err != nil {
 		return err
 	}
+	// One that only a test starts is down nearly always: that is no news.
+	all = slices.DeleteFunc(all, func(p plug.Plugin) bool { return p.OnDemand })
 	for _, f := range []struct {
 		name, kind, says string
 		value            func(plug.Plugin) int64

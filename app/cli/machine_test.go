@@ -53,7 +53,7 @@ func (o *office) run(t *testing.T, make func(*env) *cobra.Command, in string, ar
 }
 
 const pluginJSON = `{"name":"beacon","enabled":false,"settings_schema":[{"key":"url","kind":"url"},{"key":"token","kind":"secret"}],
-	"settings":{"url":"https://old","token":""},"set":["token"],"confined":{"landlock":"full","seccomp":"filter","memory":1048576,"checked":true}}`
+	"settings":{"url":"https://old","token":""},"set":["token"],"confined":{"landlock":true,"seccomp":true,"memory":true,"checked":true,"text":"Tried: no files, no network."}}`
 
 func TestTrustShowsTheFileAndAsks(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "beacon")

@@ -40,15 +40,15 @@ type pluginView struct {
 		OK     bool   `json:"ok"`
 		Detail string `json:"detail"`
 	} `json:"health"`
-	Since    *time.Time        `json:"since"`
-	Schema   []settingView     `json:"settings_schema"`
-	Settings map[string]string `json:"settings"`
-	Set      []string          `json:"set"`
-	Confined struct {
-		Landlock string `json:"landlock"`
-		Seccomp  string `json:"seccomp"`
-		Memory   int64  `json:"memory"`
-		Checked  bool   `json:"checked"`
+	Since     *time.Time        `json:"since"`
+	Schema    []settingView     `json:"settings_schema"`
+	Settings  map[string]string `json:"settings"`
+	Set       []string          `json:"set"`
+	OnDemand  bool              `json:"on_demand"`
+	TrustedBy string            `json:"trusted_by"`
+	Confined  struct {
+		Checked bool   `json:"checked"`
+		Text    string `json:"text"`
 	} `json:"confined"`
 }
 
@@ -79,6 +79,8 @@ func printPlugins(w io.Writer, p page[pluginView]) {
 
 func pluginState(p pluginView) string {
 	switch {
+	case p.OnDemand:
+		return "runs while it is tested"
 	case !p.Enabled:
 		return "disabled"
 	case p.Running:
@@ -100,13 +102,9 @@ func printPlugin(w io.Writer, p pluginView) {
 	if p.Health != nil {
 		health = yes(p.Health.OK, "well", "not well") + ": " + p.Health.Detail
 	}
-	memory := ""
-	if p.Confined.Memory > 0 {
-		memory = ", memory " + size(p.Confined.Memory)
-	}
-	facts(w, "plugin", p.Name, "title", p.Title, "protocol", p.Protocol, "version", p.Version, "program", yes(p.Builtin, "built in", p.Path), "sha256", p.SHA256,
+	facts(w, "plugin", p.Name, "title", p.Title, "protocol", p.Protocol, "version", p.Version, "program", yes(p.Builtin, "built in", p.Path), "sha256", p.SHA256, "trusted by", p.TrustedBy,
 		"state", pluginState(p), "since", when(p.Since), "starts", strconv.Itoa(p.Starts), "health", health, "last error", p.LastError,
-		"confined", fmt.Sprintf("landlock %s, seccomp %s%s%s", firstOf(p.Confined.Landlock, "no"), firstOf(p.Confined.Seccomp, "no"), memory, yes(p.Confined.Checked, ", checked", "")))
+		"confined", firstOf(p.Confined.Text, yes(p.Confined.Checked, "checked", "not checked yet")))
 	fmt.Fprintln(w, "\nsettings")
 	var rows [][]string
 	for _, s := range p.Schema {
@@ -207,13 +205,13 @@ func (e *env) setting(pair string) (key, value string, err error) {
 	in := io.NopCloser(e.in)
 	if name != "-" {
 		if in, err = os.Open(name); err != nil {
-			return "", "", missing(name, err)
+			return "", "", unreadable(name, err)
 		}
 	}
 	defer in.Close()
 	b, err := io.ReadAll(io.LimitReader(in, settingMax+1))
 	if err != nil {
-		return "", "", missing(name, err)
+		return "", "", unreadable(name, err)
 	}
 	if len(b) > settingMax {
 		return "", "", fault.New("cli.plugin", fault.Exhausted, "%s is longer than the %s that a setting may have.", name, size(settingMax))

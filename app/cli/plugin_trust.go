@@ -62,19 +62,19 @@ func lookAt(name string) (programFile, error) {
 	}
 	in, err := os.Open(path)
 	if err != nil {
-		return programFile{}, missing(name, err)
+		return programFile{}, unreadable(name, err)
 	}
 	defer in.Close()
 	info, err := in.Stat()
 	if err != nil {
-		return programFile{}, missing(name, err)
+		return programFile{}, unreadable(name, err)
 	}
 	if !info.Mode().IsRegular() {
 		return programFile{}, fault.WithNext(fault.New("cli.plugin", fault.Invalid, "%s is not a file.", name), "Name the plugin's program.")
 	}
 	h := sha256.New()
 	if _, err := io.Copy(h, in); err != nil {
-		return programFile{}, missing(name, err)
+		return programFile{}, unreadable(name, err)
 	}
 	f := programFile{path: path, sum: hex.EncodeToString(h.Sum(nil)), size: info.Size(), mode: info.Mode(), owner: "unknown"}
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
