@@ -248,3 +248,36 @@ func TestInterruptedImportsAreSwept(t *testing.T) {
 		t.Errorf("left: %v", left)
 	}
 }
+
+// TestDecisionsAreTold has those who wait for an image hear of it in the transaction
+// of the decision.
+func TestDecisionsAreTold(t *testing.T) {
+	r := newRig(t)
+	var told []string
+	var broken error
+	r.OnDecision(func(_ *store.Tx, i Image) error { told = append(told, i.Ref+" "+string(i.State)); return broken })
+	i, err := r.Import(t.Context(), operator, bytes.NewReader(ociArchive(t, nil)), "tools/stats:1", nil)
+	if err != nil || len(told) != 0 {
+		t.Fatalf("%v, told %v", err, told)
+	}
+	broken = errors.New("broken")
+	if _, err := r.Approve(t.Context(), operator, i.Digest, "looked through", nil); err == nil {
+		t.Error("an error of the listener is lost")
+	}
+	if _, err := r.resolve(i.Digest); fault.KindOf(err) != fault.Conflict {
+		t.Errorf("the decision that failed counts: %v", err)
+	}
+	broken = nil
+	if _, err := r.Approve(t.Context(), operator, i.Digest, "looked through", nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Revoke(t.Context(), operator, i.Digest, "unsafe"); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(told, "; "); got != "tools/stats:1 approved; tools/stats:1 approved; tools/stats:1 revoked" {
+		t.Errorf("told %s", got)
+	}
+	if _, err := r.resolve(i.Digest); !errors.Is(err, ErrRevoked) {
+		t.Errorf("revoked: %v", err)
+	}
+}

@@ -46,6 +46,9 @@ func (st *streams) note(at int64, err bool) error {
 		if err != nil {
 			return err
 		}
+		if err := f.Truncate(int64(st.n) * streamRecord); err != nil { // a record torn by a crash
+			return errors.Join(err, f.Close())
+		}
 		st.f = f
 	}
 	var rec [streamRecord]byte
