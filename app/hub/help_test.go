@@ -43,6 +43,8 @@ type rig struct {
 	s      *Service
 	stop   func()
 
+	url     string   // of the server
+	hosts   []string // under which nodes dial
 	server  *httptest.Server
 	relay   *fedtest.Relay
 	handler atomic.Pointer[http.Handler]
@@ -75,6 +77,7 @@ func newRig(t testing.TB, options ...func(*rig)) *rig {
 		http.Error(w, "down", http.StatusBadGateway)
 	}))
 	r.relay = fedtest.NewRelay(t, "ws://"+r.server.Listener.Addr().String())
+	r.url, r.hosts = r.server.URL, []string{r.relay.Host(), r.server.Listener.Addr().String()}
 	t.Cleanup(func() { r.relay.Close(); r.server.Close() })
 	r.start()
 	t.Cleanup(func() { r.crash() })
@@ -98,12 +101,12 @@ func (r *rig) start() {
 		r.t.Fatal(err)
 	}
 	r.people, err = identity.New(identity.Deps{DB: r.db, Log: r.log, IDs: ids, Now: time.Now, Key: make([]byte, 32), Config: config.Default().Identity,
-		Site: "hub", URL: func() string { return r.server.URL }, Memberships: MembershipsOf})
+		Site: "hub", URL: func() string { return r.url }, Memberships: MembershipsOf})
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	r.s, err = New(ctx, Deps{DB: r.db, Log: r.log, Keys: keys, Results: filepath.Join(r.dir, "results"), Name: "Hub of the test", Version: "test",
-		URL: func() string { return r.server.URL }, Hosts: func() []string { return []string{r.relay.Host(), r.server.Listener.Addr().String()} },
+		URL: func() string { return r.url }, Hosts: func() []string { return r.hosts },
 		IDs: ids, Now: r.clock.Now, Logger: fedtest.Log(), Limits: r.limits, Pace: r.pace, Verify: verifyPlain})
 	if err != nil {
 		r.t.Fatal(err)
