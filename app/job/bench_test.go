@@ -34,6 +34,43 @@ func BenchmarkSubmitParallel(b *testing.B) {
 	})
 }
 
+// wanted is what a workflow engine sends: an input with content, a want, a hook.
+func (h *house) wanted() Submission {
+	sub := h.placed("true")
+	sub.EveryJob = true
+	sub.Places = []Place{{Path: "/w/in.sh", Content: []byte("#!/bin/sh\nexit 0\n")}}
+	sub.Wants = []Want{{Path: "/w/out/a.csv", Target: "file:///project/a.csv", Tree: "a.csv"}}
+	return sub
+}
+
+// BenchmarkSubmitWants is the gateway's share of a person's wait: a job that needs a decision.
+func BenchmarkSubmitWants(b *testing.B) {
+	h := newHouse(b)
+	actor := h.in(rosa)
+	b.ResetTimer()
+	for range b.N {
+		if _, err := h.job.Submit(context.Background(), actor, h.wanted()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkSubmitWants16 is the same from 16 submitters who share commits.
+func BenchmarkSubmitWants16(b *testing.B) {
+	h := newHouse(b)
+	actor := h.in(rosa)
+	b.SetParallelism(8)
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if _, err := h.job.Submit(context.Background(), actor, h.wanted()); err != nil {
+				b.Error(err)
+				return
+			}
+		}
+	})
+}
+
 // BenchmarkSubmitToHeld is our own share of a no-op job: everything but the engine.
 func BenchmarkSubmitToHeld(b *testing.B) {
 	h := newHouse(b)
