@@ -85,7 +85,7 @@ func (f *fakeLinks) Node(_ context.Context, actor access.Actor) (link.Node, erro
 
 func (f *fakeLinks) Links(_ context.Context, actor access.Actor) (map[string]link.Link, error) {
 	at := time.Unix(1e9, 0)
-	return map[string]link.Link{f.principal: {State: "online", LastContact: &at, Attempts: 3}}, f.may(actor, access.FederationRead)
+	return map[string]link.Link{f.principal: {State: "online", LastContact: &at, Attempts: 3, Reconnects: 2}}, f.may(actor, access.FederationRead)
 }
 
 func (f *fakeLinks) Enrol(_ context.Context, actor access.Actor, _, _, _ string) (string, error) {

@@ -159,7 +159,7 @@ func TestMetricsCountAndNeverName(t *testing.T) {
 		t.Errorf("content type %s", r.header.Get("Content-Type"))
 	}
 	for _, want := range []string{`tresor_jobs{state="released"} 1`, `tresor_plugin_up{plugin="tes"} 1`, `tresor_plugin_failures_total{plugin="tes"} 1`,
-		`tresor_hub_attempts{hub="`, "tresor_airlock_waiting 0", "tresor_gateway_open_tasks 0", "# TYPE tresor_audit_events gauge"} {
+		`tresor_hub_attempts{hub="`, `tresor_hub_connects_total{hub="`, "tresor_airlock_waiting 0", "tresor_gateway_open_tasks 0", "# TYPE tresor_audit_events gauge"} {
 		if !strings.Contains(r.body, want) {
 			t.Errorf("%q is missing in\n%s", want, r.body)
 		}

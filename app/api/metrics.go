@@ -141,6 +141,10 @@ func (s *Server) hubMetrics(c *call, m *exposition) error {
 			m.sample("tresor_hub_last_contact_seconds", at.Unix(), "hub", h.Slug)
 		}
 	}
+	m.family("tresor_hub_connects_total", "counter", "Times that the link to the hub was opened.")
+	for _, h := range hubs {
+		m.sample("tresor_hub_connects_total", links[h.ID].Reconnects, "hub", h.Slug)
+	}
 	m.family("tresor_hub_attempts", "gauge", "Attempts to reach the hub since it was last online.")
 	for _, h := range hubs {
 		m.sample("tresor_hub_attempts", links[h.ID].Attempts, "hub", h.Slug)

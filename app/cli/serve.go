@@ -10,6 +10,7 @@ import (
 
 	"tresor/app"
 	"tresor/app/config"
+	"tresor/app/fault"
 	"tresor/embed/demo"
 )
 
@@ -34,6 +35,9 @@ people with one-time sign-in links. Do not use --demo with real data.`,
 			}
 			if e.cfgErr != nil {
 				return e.cfgErr
+			}
+			if e.cfg.Hub {
+				return fault.WithNext(fault.New("cli.serve", fault.Conflict, "The settings of this folder say that it is a hub."), "Start it with: tresor hub serve")
 			}
 			a, err := app.New(c.Context(), e.cfg, app.Options{Log: newLog(e.err, e.cfg.Log), Version: Version})
 			if err != nil {
