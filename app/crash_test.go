@@ -23,11 +23,19 @@ type server struct {
 	bin  string
 	data string
 	cmd  *exec.Cmd
+
+	listen string
 }
 
 func serve(t *testing.T, data string) *server {
 	t.Helper()
-	s := &server{t: t, bin: apptest.Binary(t), data: data}
+	return serveAt(t, data, "127.0.0.1:0")
+}
+
+// serveAt keeps one address over restarts.
+func serveAt(t *testing.T, data, listen string) *server {
+	t.Helper()
+	s := &server{t: t, bin: apptest.Binary(t), data: data, listen: listen}
 	s.start()
 	t.Cleanup(s.kill)
 	return s
@@ -35,7 +43,7 @@ func serve(t *testing.T, data string) *server {
 
 func (s *server) start() {
 	s.t.Helper()
-	s.cmd = exec.Command(s.bin, "serve", "--demo", "--data", s.data, "--listen", "127.0.0.1:0", "--set", "tls.mode=off", "--set", "sandbox.allow_unlimited=true")
+	s.cmd = exec.Command(s.bin, "serve", "--demo", "--data", s.data, "--listen", s.listen, "--set", "tls.mode=off", "--set", "sandbox.allow_unlimited=true")
 	log, err := os.OpenFile(s.data+".log", os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		s.t.Fatal(err)

@@ -62,6 +62,9 @@ func Start(t testing.TB, o Options) *Rig {
 		cancel()
 		t.Fatal(err)
 	}
+	if o.Fake != nil {
+		o.Fake.SetInside(a.ServeInside)
+	}
 	r := &Rig{App: a, Data: o.Data, keep: keep, t: t, stop: cancel, done: make(chan error, 1)}
 	t.Cleanup(r.Stop)
 	if o.NoRun {
