@@ -153,7 +153,12 @@ var forwarded = []string{"Accept", "Accept-Language", "Content-Type", "Content-E
 
 // pass reads the request, asks the plugin and writes the answer.
 func (s *Service) pass(w http.ResponseWriter, r *http.Request, plugins Plugins, who Caller, plugin, path, base string) {
-	req, err := readRequest(w, r, path, base)
+	var req protocol.Request
+	leave, err := s.slots.enter("door:"+who.ID, mostArrived)
+	if err == nil {
+		defer leave()
+		req, err = readRequest(w, r, path, base)
+	}
 	if err != nil {
 		s.turnAway(r.Context(), who, err)
 		writeBody(w, r, problem(err, who.Correlation))

@@ -1,7 +1,9 @@
 package gateway
 
 import (
+	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -255,4 +257,94 @@ func TestInsideDoor(t *testing.T) {
 	if w := ask("/whoami"); w.Code != 401 {
 		t.Errorf("after the job's end: %d", w.Code)
 	}
+}
+
+// waiter is a plugin that answers when it is told.
+type waiter struct{ start chan struct{} }
+
+func (p waiter) Server(context.Context, string) (protocol.Server, error) { return p, nil }
+
+func (p waiter) ServeRequest(context.Context, protocol.Request, protocol.Host) (protocol.Response, error) {
+	<-p.start
+	return protocol.Response{Status: 200}, nil
+}
+
+// TestAtOnce: one caller with 1,000 requests under way keeps nobody else waiting.
+func TestAtOnce(t *testing.T) {
+	h := newHouse(t)
+	_, who := h.hub("North hub")
+	_, other := h.hub("South hub")
+	slow := waiter{make(chan struct{})}
+	codes := make(chan int, 1000)
+	for range 1000 {
+		go func() {
+			resp, err := h.g.Serve(ctx, slow, who, "tes", protocol.Request{Method: "GET", Path: "/x"})
+			if err != nil {
+				t.Error(err)
+			}
+			codes <- resp.Status
+		}()
+	}
+	for range 1000 - mostAtOnce {
+		if c := <-codes; c != 429 {
+			t.Fatalf("status %d", c)
+		}
+	}
+	if resp, err := h.g.Serve(ctx, echo{}, other, "tes", protocol.Request{Method: "GET", Path: "/tasks"}); err != nil || resp.Status != 200 {
+		t.Errorf("another hub: %d (%v)", resp.Status, err)
+	}
+	close(slow.start)
+	for range mostAtOnce {
+		if c := <-codes; c != 200 {
+			t.Errorf("status %d", c)
+		}
+	}
+	if len(h.g.slots.all) != 0 {
+		t.Errorf("places are lost: %v", h.g.slots.all)
+	}
+}
+
+// TestBadPlugins: a plugin that fails, lies or is slow is not the caller's fault, and
+// nothing of what it says in passing reaches the caller.
+func TestBadPlugins(t *testing.T) {
+	h := newHouse(t)
+	_, who := h.hub("North hub")
+	for name, c := range map[string]struct {
+		answer protocol.Response
+		err    error
+		status int
+	}{
+		"an error of its process":  {err: errors.New("CANARY panic at /tmp/x"), status: 503},
+		"an internal error":        {err: &protocol.Error{Code: protocol.CodeInternal, Text: "CANARY"}, status: 500},
+		"no server":                {err: &protocol.Error{Code: protocol.CodeUnsupported, Text: "x"}, status: 404},
+		"an invented code":         {err: &protocol.Error{Code: "x", Text: "CANARY"}, status: 500},
+		"no status":                {status: 500},
+		"a status of 99":           {answer: protocol.Response{Status: 99}, status: 500},
+		"a header with two lines":  {answer: protocol.Response{Status: 200, Header: map[string][]string{"Location": {"x\r\nSet-Cookie: a=b"}}}, status: 200},
+		"headers that are not its": {answer: protocol.Response{Status: 200, Header: map[string][]string{"Set-Cookie": {"a=b"}, "Access-Control-Allow-Origin": {"*"}, "Server": {"x"}}}, status: 200},
+	} {
+		t.Run(name, func(t *testing.T) {
+			resp, err := h.g.Serve(ctx, fixed{c.answer, c.err}, who, "tes", protocol.Request{Method: "GET", Path: "/x"})
+			if err != nil || resp.Status != c.status {
+				t.Errorf("%d (%v), want %d", resp.Status, err, c.status)
+			}
+			h.clean(string(resp.Body))
+			for k := range resp.Header {
+				if k == "Set-Cookie" || k == "Location" || k == "Access-Control-Allow-Origin" || k == "Server" {
+					t.Errorf("the header %s passed", k)
+				}
+			}
+		})
+	}
+}
+
+type fixed struct {
+	resp protocol.Response
+	err  error
+}
+
+func (p fixed) Server(context.Context, string) (protocol.Server, error) { return p, nil }
+
+func (p fixed) ServeRequest(context.Context, protocol.Request, protocol.Host) (protocol.Response, error) {
+	return p.resp, p.err
 }

@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
 	"syscall"
@@ -17,13 +16,11 @@ import (
 
 	"tresor/app/fault"
 	"tresor/app/job"
-	"tresor/plugins/protocol"
 )
 
 const (
 	mostRedirects = 5
 	mostMeta      = 1 << 20 // bytes of a DRS object's description
-	mostAnswer    = 1 << 20 // bytes of an answer to a plugin
 )
 
 // fetcher reaches the addresses of one allow-list and no others.
@@ -51,9 +48,11 @@ func sourceRefused(raw string) error {
 // shown is an address without what may be a secret in it.
 func shown(raw string) string {
 	at, query, has := strings.Cut(raw, "?")
-	if i := strings.LastIndex(at, "@"); i >= 0 {
-		if j := strings.Index(at, "://"); j >= 0 && j < i {
-			at = at[:j+3] + at[i+1:]
+	if scheme, rest, ok := strings.Cut(at, "://"); ok {
+		host, path, slash := strings.Cut(rest, "/")
+		host = host[strings.LastIndex(host, "@")+1:]
+		if at = scheme + "://" + host; slash {
+			at += "/" + path
 		}
 	}
 	if has && query != "" {
@@ -245,112 +244,4 @@ func (f *fetcher) dial(ctx context.Context, network, address string) (net.Conn, 
 		d.ControlContext = func(_ context.Context, _, to string, _ syscall.RawConn) error { return publicOnly(to) }
 	}
 	return d.DialContext(ctx, network, address)
-}
-
-// privateName reports whether a name says by itself that it is not public: then the
-// operator who listed it meant it.
-func privateName(host string) bool {
-	if ip, err := netip.ParseAddr(host); err == nil {
-		return !publicAddr(ip)
-	}
-	if !strings.Contains(host, ".") {
-		return true
-	}
-	for _, end := range []string{".internal", ".local", ".lan", ".intranet", ".home.arpa", ".localhost", ".test"} {
-		if strings.HasSuffix(host, end) {
-			return true
-		}
-	}
-	return false
-}
-
-// publicOnly refuses to connect to an address of this host or its network: a name
-// outside must not lead in.
-func publicOnly(address string) error {
-	ap, err := netip.ParseAddrPort(address)
-	if err != nil {
-		return err
-	}
-	if !publicAddr(ap.Addr()) {
-		return fmt.Errorf("%s is not a public address", ap.Addr())
-	}
-	return nil
-}
-
-var notPublic = []netip.Prefix{netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("192.0.0.0/24"), netip.MustParsePrefix("198.18.0.0/15"),
-	netip.MustParsePrefix("240.0.0.0/4"), netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("64:ff9b::/96"), netip.MustParsePrefix("64:ff9b:1::/48"),
-	netip.MustParsePrefix("2002::/16"), netip.MustParsePrefix("2001::/32"), netip.MustParsePrefix("fec0::/10")}
-
-func publicAddr(ip netip.Addr) bool {
-	ip = ip.Unmap()
-	if !ip.IsGlobalUnicast() || ip.IsPrivate() || ip.IsLoopback() || ip.IsLinkLocalUnicast() {
-		return false
-	}
-	for _, p := range notPublic {
-		if p.Contains(ip) {
-			return false
-		}
-	}
-	return true
-}
-
-// Fetch does HTTP for the plugin, to addresses that an operator has allowed it.
-func (h *host) Fetch(ctx context.Context, r protocol.Request) (protocol.Response, error) {
-	all, err := h.s.sources(ctx)
-	if err != nil {
-		return protocol.Response{}, h.fail(err)
-	}
-	resp, err := h.s.fetcher(all, h.plugin).do(ctx, r)
-	return resp, h.fail(err)
-}
-
-func (f *fetcher) do(ctx context.Context, r protocol.Request) (protocol.Response, error) {
-	raw := r.Path
-	if r.Query != "" {
-		raw += "?" + r.Query
-	}
-	u, err := plainURL(raw)
-	if err != nil {
-		return protocol.Response{}, sourceRefused(raw)
-	}
-	if _, err := f.covering(u); err != nil {
-		return protocol.Response{}, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, f.s.Fetch.Timeout)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, r.Method, u.String(), strings.NewReader(string(r.Body)))
-	if err != nil {
-		return protocol.Response{}, malformed("The request to %s is not valid.", quoted(shown(raw)))
-	}
-	for k, v := range r.Header {
-		if !hopHeader(k) {
-			req.Header[http.CanonicalHeaderKey(k)] = v
-		}
-	}
-	resp, err := f.client().Do(req)
-	if err != nil {
-		var x *refusal
-		if errors.As(err, &x) {
-			return protocol.Response{}, x
-		}
-		return protocol.Response{}, unreachable(raw, err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, mostAnswer+1))
-	if err != nil {
-		return protocol.Response{}, unreachable(raw, err)
-	}
-	if len(body) > mostAnswer {
-		return protocol.Response{}, tooLarge(raw, mostAnswer)
-	}
-	return protocol.Response{Status: resp.StatusCode, Header: resp.Header, Body: body}, nil
-}
-
-// hopHeader reports headers that belong to the connection, not to the request.
-func hopHeader(k string) bool {
-	switch http.CanonicalHeaderKey(k) {
-	case "Host", "Connection", "Proxy-Authorization", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Content-Length", "Accept-Encoding", "Keep-Alive":
-		return true
-	}
-	return false
 }

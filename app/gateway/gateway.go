@@ -104,6 +104,7 @@ type Service struct {
 	counts  *counts
 	tally   *tally
 	guesses *buckets
+	slots   *slots
 	wake    chan struct{} // holds one value when held jobs should be looked at soon
 	times   times
 
@@ -134,7 +135,7 @@ func New(d Deps) *Service {
 		d.Fetch.Timeout = time.Minute
 	}
 	s := &Service{Deps: d, update: d.DB.Update, parties: newParties(), counts: newCounts(), tally: newTally(), wake: make(chan struct{}, 1),
-		guesses: newBuckets(guessEvery, guessBurst), touched: map[string]time.Time{}}
+		guesses: newBuckets(guessEvery, guessBurst), slots: newSlots(), touched: map[string]time.Time{}}
 	s.times = times{party: time.Second, flush: time.Minute, way: 30 * time.Second}
 	return s
 }

@@ -97,7 +97,7 @@ func (l lent) dataset(p job.Place, ref string) (job.Place, error) {
 	}
 	p.Dataset, p.File = g.DatasetID, strings.TrimSuffix(file, "/")
 	switch {
-	case p.File != "" && (path.Clean(p.File) != p.File || strings.HasPrefix(p.File, "../") || p.File == ".." || p.File == "."):
+	case p.File != "" && (path.Clean(p.File) != p.File || p.File[0] == '/' || strings.HasPrefix(p.File, "../") || p.File == ".." || p.File == "."):
 		return p, malformed("The path in %s is not clean.", quoted(datasetScheme+ref))
 	case p.File == "" && !p.Directory:
 		return p, malformed("%s is a whole dataset, so the input has to be a folder (type DIRECTORY).", quoted(datasetScheme+ref))

@@ -35,6 +35,12 @@ func (s *Service) Serve(ctx context.Context, plugins Plugins, who Caller, plugin
 	defer h.close()
 	p, err := h.party(ctx)
 	if err == nil {
+		var leave func()
+		if leave, err = s.slots.enter(p.key, mostAtOnce); err == nil {
+			defer leave()
+		}
+	}
+	if err == nil {
 		s.touch(p.key, s.Now())
 		resp, ok, serr := s.ask(ctx, plugins, h, p, req)
 		if ok {

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"tresor/app/fault"
 )
 
 // An address that sends wrong tokens may try so many, and one more after each pause.
@@ -64,6 +66,38 @@ func (b *buckets) sweep(now time.Time) {
 			delete(b.all, key)
 		}
 	}
+}
+
+// How many requests of one caller are answered at a time, and how many more may be
+// on their way in. Whoever opens 10,000 at once waits for themselves only.
+const (
+	mostAtOnce  = 64
+	mostArrived = 128
+)
+
+// slots counts what is under way for each key.
+type slots struct {
+	mu  sync.Mutex
+	all map[string]int
+}
+
+func newSlots() *slots { return &slots{all: map[string]int{}} }
+
+// enter takes one of most places of the key; leave gives it back.
+func (s *slots) enter(key string, most int) (leave func(), err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.all[key] >= most {
+		return nil, refuse(CodeQuota, fault.Exhausted, "Wait for some answers before you ask more.", "You have %d requests under way, which is as many as are answered at once.", s.all[key])
+	}
+	s.all[key]++
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.all[key]--; s.all[key] == 0 {
+			delete(s.all, key)
+		}
+	}, nil
 }
 
 // addressOf groups an IPv6 caller by its /64: a host has all of it.

@@ -68,8 +68,8 @@ func (s *Service) Run(ctx context.Context) error {
 // sweep removes counts of reading that are old.
 func (s *Service) sweep(ctx context.Context) {
 	err := s.update(ctx, func(tx *store.Tx) error {
-		_, err := tx.Exec(`DELETE FROM gateway_ledger WHERE seq IN (SELECT seq FROM gateway_ledger WHERE seq < ? AND what = 'task.read' AND at < ? LIMIT 1000)`,
-			int64(1)<<62, store.Millis(tx.Now().Add(-91*day)))
+		_, err := tx.Exec(`DELETE FROM gateway_ledger WHERE seq IN (SELECT seq FROM gateway_ledger WHERE what = 'task.read' AND at < ? LIMIT 1000)`,
+			store.Millis(tx.Now().Add(-91*day)))
 		return err
 	})
 	if err != nil {

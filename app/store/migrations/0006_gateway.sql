@@ -120,6 +120,7 @@ CREATE TABLE gateway_ledger (
   correlation TEXT NOT NULL
 ) STRICT;
 CREATE INDEX gateway_ledger_principal ON gateway_ledger (principal, seq);
+CREATE INDEX gateway_ledger_read ON gateway_ledger (at) WHERE what = 'task.read';
 
 CREATE TABLE gateway_source (
   id       TEXT PRIMARY KEY,

@@ -1,0 +1,118 @@
+package gateway
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+	"testing"
+
+	"tresor/plugins/protocol"
+)
+
+// TestFilters compares every combination of conditions with a plain look at all tasks.
+func TestFilters(t *testing.T) {
+	h := newHouse(t)
+	p, who := h.hub("North hub")
+	h.quota(p, Quotas{OpenTasks: 1000})
+	_, other := h.hub("South hub")
+	type stored struct {
+		id, name, state string
+		tags            map[string]string
+	}
+	var all []stored
+	for i := range 300 {
+		r := request("true")
+		r.Outputs = nil
+		r.Name = []string{"alpha-", "beta_", "Alpha%", "", "ünïcode-"}[i%5] + fmt.Sprint(i)
+		r.Tags = map[string]string{"n": fmt.Sprint(i % 3), "even": fmt.Sprint(i%2 == 0)}
+		if i%7 == 0 {
+			r.Tags["rare"] = ""
+		}
+		if i%10 == 0 {
+			h.submit(other, r)
+		}
+		st := h.submit(who, r)
+		if i%4 == 0 {
+			h.must(h.host(who).Cancel(ctx, st.ID))
+		}
+		all = append(all, stored{st.ID, r.Name, h.state(who, st.ID, protocol.Minimal).State, r.Tags})
+	}
+	sort.Slice(all, func(i, j int) bool { return all[i].id > all[j].id })
+	for _, states := range [][]string{nil, {"queued"}, {"cancelled"}, {"queued", "cancelled"}, {"held", "cancelled"}, {"held"}} {
+		for _, name := range []string{"", "alpha", "alpha-1", "Alpha%", "beta_", "ün", "zzz", "b"} {
+			for _, tags := range [][]protocol.Tag{nil, {{Key: "n", Value: "1"}}, {{Key: "n", Value: "9"}}, {{Key: "rare", Any: true}}, {{Key: "rare"}}, {{Key: "absent", Any: true}},
+				{{Key: "n", Value: "1"}, {Key: "even", Value: "true"}}, {{Key: "n", Value: "1"}, {Key: "n", Value: "2"}}} {
+				want := []string{}
+				for _, s := range all {
+					ok := (states == nil || has(states, s.state)) && strings.HasPrefix(s.name, name)
+					for _, tag := range tags {
+						v, there := s.tags[tag.Key]
+						ok = ok && there && (tag.Any || v == tag.Value)
+					}
+					if ok {
+						want = append(want, s.id)
+					}
+				}
+				got := []string{}
+				q := protocol.JobQuery{View: protocol.Minimal, States: states, NamePrefix: name, Tags: tags, Limit: 70}
+				for {
+					page, err := h.host(who).Jobs(ctx, q)
+					h.must(err)
+					for _, st := range page.Jobs {
+						got = append(got, st.ID)
+					}
+					if q.After = page.Next; q.After == "" {
+						break
+					}
+				}
+				if strings.Join(got, " ") != strings.Join(want, " ") {
+					t.Fatalf("states %v name %q tags %v: %d tasks, want %d", states, name, tags, len(got), len(want))
+				}
+			}
+		}
+	}
+}
+
+// TestPages: bad queries, pages of large documents, and a project that was taken back.
+func TestPages(t *testing.T) {
+	h := newHouse(t)
+	p, who := h.hub("North hub")
+	x := h.host(who)
+	for name, q := range map[string]protocol.JobQuery{"no limit": {}, "a large limit": {Limit: mostJobs + 1}, "a long token": {Limit: 1, After: strings.Repeat("x", 101)},
+		"a long name": {Limit: 1, NamePrefix: strings.Repeat("x", maxLabel+1)}, "many tags": {Limit: 1, Tags: make([]protocol.Tag, maxTags+1)}} {
+		_, err := x.Jobs(ctx, q)
+		if err == nil || wireCode(err) != CodeMalformed {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for range 8 {
+		r := request()
+		r.Document = []byte(strings.Repeat("d", 900<<10))
+		h.submit(who, r)
+	}
+	seen, pages, q := 0, 0, protocol.JobQuery{View: protocol.Basic, Limit: 100}
+	for {
+		page, err := x.Jobs(ctx, q)
+		h.must(err)
+		size := 0
+		for _, st := range page.Jobs {
+			size += len(st.Document)
+		}
+		if size > protocol.MaxMessage {
+			t.Errorf("a page of %d bytes", size)
+		}
+		seen, pages = seen+len(page.Jobs), pages+1
+		if q.After = page.Next; q.After == "" {
+			break
+		}
+	}
+	if seen != 8 || pages < 2 {
+		t.Errorf("%d tasks on %d pages", seen, pages)
+	}
+	_, err := h.g.AddProject(ctx, h.as("mona"), p.ID, "borealis", "otto", nil)
+	h.must(err)
+	h.drop(p)
+	if page, err := x.Jobs(ctx, protocol.JobQuery{View: protocol.Minimal, Limit: 100}); err != nil || len(page.Jobs) != 0 {
+		t.Errorf("tasks of a project that was taken back: %d (%v)", len(page.Jobs), err)
+	}
+}

@@ -1,0 +1,72 @@
+package gateway
+
+import (
+	"context"
+
+	"tresor/app/access"
+	"tresor/app/audit"
+	"tresor/app/fault"
+	"tresor/app/store"
+)
+
+// Pause stops or resumes one principal: its requests are refused, work that runs goes on.
+func (s *Service) Pause(ctx context.Context, actor access.Actor, id string, on bool) (Principal, error) {
+	action, verb := access.FederationManage, "gateway.resumed"
+	if on {
+		action, verb = access.FederationPause, "gateway.paused"
+	}
+	return s.alter(ctx, actor, action, id, verb, func(p *Principal) ([]string, error) {
+		p.Paused = on
+		return nil, nil
+	})
+}
+
+// Revoke ends a principal for good; its tokens stop working at once, and its jobs
+// that wait do not start.
+func (s *Service) Revoke(ctx context.Context, actor access.Actor, id, reason string) (Principal, error) {
+	reason = line(reason, 500)
+	if reason == "" {
+		return Principal{}, fault.New("gateway.Revoke", fault.Invalid, "Say in one sentence why it is revoked; people see it later.")
+	}
+	p, err := s.alter(ctx, actor, access.FederationManage, id, "gateway.revoked", func(p *Principal) ([]string, error) {
+		p.State, p.Reason, p.Publishes = Revoked, reason, false
+		return []string{"reason_sha256", digest([]byte(reason))}, nil
+	})
+	p.HasToken = false
+	return p, err
+}
+
+// PauseAll stops or resumes all hubs and outside clients.
+func (s *Service) PauseAll(ctx context.Context, actor access.Actor, on bool) error {
+	action, verb, value := access.FederationManage, "gateway.resumed", ""
+	if on {
+		action, verb, value = access.FederationPause, "gateway.paused", "1"
+	}
+	if err := access.May(actor, action, access.Thing{}); err != nil {
+		return err
+	}
+	return fault.Wrap("gateway.PauseAll", s.update(ctx, func(tx *store.Tx) error {
+		_, err := tx.Exec(`INSERT INTO gateway_setting (key, value) VALUES ('paused', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value`, value)
+		if err != nil {
+			return err
+		}
+		s.changed(tx)
+		_, err = s.Log.Append(tx, audit.By(actor, verb, "gateway", "", "all", "true"))
+		return err
+	}))
+}
+
+// PausedAll reports whether all are stopped.
+func (s *Service) PausedAll(ctx context.Context) (on bool, err error) {
+	err = s.DB.View(ctx, func(tx *store.Tx) error { on, err = pausedAll(tx); return err })
+	return on, fault.Wrap("gateway.PausedAll", err)
+}
+
+func pausedAll(tx *store.Tx) (bool, error) {
+	var v string
+	err := tx.QueryRow(`SELECT value FROM gateway_setting WHERE key = 'paused'`).Scan(&v)
+	if store.NotFound(err) {
+		return false, nil
+	}
+	return v == "1", err
+}

@@ -1,0 +1,85 @@
+package gateway
+
+import (
+	"strings"
+	"testing"
+
+	"tresor/app/job"
+	"tresor/app/project"
+	"tresor/plugins/protocol"
+)
+
+func grant(id, slug string) project.Grant { return project.Grant{DatasetID: id, Slug: slug} }
+
+// TestPlaces: how inputs and outputs are translated.
+func TestPlaces(t *testing.T) {
+	l := lent{datasets: []string{"*"}}
+	l.project.Datasets = []project.Grant{grant("d1", "health")}
+	for source, want := range map[string]struct {
+		dataset, file, tree, origin string
+		version                     int
+	}{
+		"tresor://dataset/health/visits.csv":          {dataset: "d1", file: "visits.csv"},
+		"tresor://dataset/d1@3/sub/visits.csv":        {dataset: "d1", file: "sub/visits.csv", version: 3},
+		"file:///project/a/b%20c.csv":                 {tree: "a/b%20c.csv"},
+		"https://data.example.org/x":                  {origin: "https://data.example.org/x"},
+		"file:///etc/passwd":                          {origin: "file:///etc/passwd"},
+		"tresor://dataset/health/presentation.sqlite": {dataset: "d1", file: "presentation.sqlite"},
+	} {
+		p, err := l.place(protocol.Input{Path: "/work/in/x", Source: source})
+		if err != nil || p.Dataset != want.dataset || p.File != want.file || p.Tree != want.tree || p.Origin != want.origin || p.Version != want.version {
+			t.Errorf("%s: %+v (%v)", source, p, err)
+		}
+	}
+	if p, err := l.place(protocol.Input{Path: "/data/health", Source: "tresor://dataset/health", Directory: true}); err != nil || p.Dataset != "d1" || p.File != "" || !p.Directory {
+		t.Errorf("%+v (%v)", p, err)
+	}
+	if p, err := l.place(protocol.Input{Path: "/x", HasContent: true}); err != nil || p.Content == nil || len(p.Content) != 0 {
+		t.Errorf("empty content: %+v (%v)", p, err)
+	}
+	if w, err := want(protocol.Output{Path: "/work/out", Directory: true, Target: "file:///project/results/"}); err != nil || w.Tree != "results" {
+		t.Errorf("%+v (%v)", w, err)
+	}
+	for _, target := range []string{"s3://b/x", "hub://x", "file:///etc/x", "file:///projects/x", ""} {
+		if w, err := want(protocol.Output{Path: "/work/out", Target: target}); err != nil || w.Tree != "" || w.Target != target {
+			t.Errorf("%q: %+v (%v)", target, w, err)
+		}
+	}
+}
+
+// TestLimits: resources become limits, and nothing asked for is not more than the quota.
+func TestLimits(t *testing.T) {
+	o := order{p: &party{kind: Hub, record: Principal{Quotas: Quotas{Cores: 2}}}}
+	o.r.Resources = protocol.Resources{RAM: 1.5, Disk: 2, WallMS: 1001, Cores: 1}
+	if l := o.limits(job.Limits{Cores: 8}); l.Memory != 1_500_000_000 || l.FileSize != 2_000_000_000 || l.WallSeconds != 2 || l.Cores != 1 {
+		t.Errorf("%+v", l)
+	}
+	o.r.Resources = protocol.Resources{}
+	if l := o.limits(job.Limits{Cores: 8}); l.Cores != 2 || l.Memory != 0 {
+		t.Errorf("%+v", l)
+	}
+	if l := o.limits(job.Limits{Cores: 1}); l.Cores != 0 {
+		t.Errorf("%+v", l)
+	}
+	for _, gb := range []float64{-1, 0} {
+		if bytesOf(gb) != 0 {
+			t.Errorf("%v GB", gb)
+		}
+	}
+	if bytesOf(1e300) <= 0 {
+		t.Error("an endless size overflows")
+	}
+}
+
+func TestTexts(t *testing.T) {
+	for in, want := range map[string]string{"a\nb": "a b", "a\u202eb": "ab", "\x00x\xff": "x", "  a   b ": "a b", "é": "é", strings.Repeat("x", 11): strings.Repeat("x", 9) + "…"} {
+		if got := line(in, 10); got != want {
+			t.Errorf("line(%q) = %q, want %q", in, got, want)
+		}
+	}
+	for in, want := range map[string]string{"https://u:p@h/x?s=1": "https://h/x?…", "https://h/x": "https://h/x", "h@x": "h@x", "https://h/a@b": "https://h/a@b", "https://u@h": "https://h"} {
+		if got := shown(in); got != want {
+			t.Errorf("shown(%q) = %q, want %q", in, got, want)
+		}
+	}
+}

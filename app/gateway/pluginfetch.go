@@ -1,0 +1,74 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+
+	"tresor/plugins/protocol"
+)
+
+const mostAnswer = 1 << 20 // bytes of an answer to a plugin
+
+// Fetch does HTTP for the plugin, to addresses that an operator has allowed it.
+func (h *host) Fetch(ctx context.Context, r protocol.Request) (protocol.Response, error) {
+	all, err := h.s.sources(ctx)
+	if err != nil {
+		return protocol.Response{}, h.fail(err)
+	}
+	resp, err := h.s.fetcher(all, h.plugin).do(ctx, r)
+	return resp, h.fail(err)
+}
+
+func (f *fetcher) do(ctx context.Context, r protocol.Request) (protocol.Response, error) {
+	raw := r.Path
+	if r.Query != "" {
+		raw += "?" + r.Query
+	}
+	u, err := plainURL(raw)
+	if err != nil {
+		return protocol.Response{}, sourceRefused(raw)
+	}
+	if _, err := f.covering(u); err != nil {
+		return protocol.Response{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, f.s.Fetch.Timeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, r.Method, u.String(), strings.NewReader(string(r.Body)))
+	if err != nil {
+		return protocol.Response{}, malformed("The request to %s is not valid.", quoted(shown(raw)))
+	}
+	for k, v := range r.Header {
+		if !hopHeader(k) {
+			req.Header[http.CanonicalHeaderKey(k)] = v
+		}
+	}
+	resp, err := f.client().Do(req)
+	if err != nil {
+		var x *refusal
+		if errors.As(err, &x) {
+			return protocol.Response{}, x
+		}
+		return protocol.Response{}, unreachable(raw, err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, mostAnswer+1))
+	if err != nil {
+		return protocol.Response{}, unreachable(raw, err)
+	}
+	if len(body) > mostAnswer {
+		return protocol.Response{}, tooLarge(raw, mostAnswer)
+	}
+	return protocol.Response{Status: resp.StatusCode, Header: resp.Header, Body: body}, nil
+}
+
+// hopHeader reports headers that belong to the connection, not to the request.
+func hopHeader(k string) bool {
+	switch http.CanonicalHeaderKey(k) {
+	case "Host", "Connection", "Proxy-Authorization", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Content-Length", "Accept-Encoding", "Keep-Alive":
+		return true
+	}
+	return false
+}
