@@ -32,21 +32,22 @@ const (
 // Server answers the API. Its methods may be used from any goroutine.
 type Server struct {
 	Deps
-	log       *slog.Logger
-	now       func() time.Time
-	ids       func() string
-	uid       uint32
-	csrf      *http.CrossOriginProtection
-	routes    []Route
-	mux       *http.ServeMux
-	doc       []byte
-	sessions  *buckets
-	addresses *buckets
-	signIns   *buckets
-	guesses   *buckets // answers 401 of the machines' door, by address
-	sockets   *sockets
-	pingEvery time.Duration // between two pings of a web socket; tests shorten it
-	verifying sync.Mutex    // held while the audit log is verified
+	log         *slog.Logger
+	now         func() time.Time
+	ids         func() string
+	uid         uint32
+	csrf        *http.CrossOriginProtection
+	routes      []Route
+	mux         *http.ServeMux
+	doc         []byte
+	sessions    *buckets
+	addresses   *buckets
+	signIns     *buckets
+	guesses     *buckets // answers 401 of the machines' door, by address
+	sockets     *sockets
+	machineRead time.Duration // for the body of a machine's request; tests shorten it
+	pingEvery   time.Duration // between two pings of a web socket; tests shorten it
+	verifying   sync.Mutex    // held while the audit log is verified
 }
 
 // New checks what it is given and builds the routes.
@@ -58,7 +59,7 @@ func New(d Deps) (*Server, error) {
 	s := &Server{
 		Deps: d, log: d.Logger, now: d.Now, ids: d.IDs, uid: d.UID, csrf: http.NewCrossOriginProtection(),
 		sessions: newBuckets(l.PerSession, l.SessionBurst), addresses: newBuckets(l.PerAddress, l.AddressBurst),
-		signIns: newBuckets(l.SignIn, l.SignInBurst), guesses: newBuckets(l.SignIn, l.SignInBurst), sockets: newSockets(l.Sockets), pingEvery: socketPing,
+		signIns: newBuckets(l.SignIn, l.SignInBurst), guesses: newBuckets(l.SignIn, l.SignInBurst), sockets: newSockets(l.Sockets), pingEvery: socketPing, machineRead: readWithin,
 	}
 	s.routes = s.table()
 	doc, err := encodeDocument(d.Name, d.Version, s.routes)

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"tresor/app/access"
 	"tresor/app/gateway"
@@ -20,6 +21,13 @@ func fakeMachine(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusRequestEntityTooLarge)
 	case r.Header.Get("Authorization") != "Bearer good":
 		w.WriteHeader(http.StatusUnauthorized)
+	case r.URL.Path == "/ga4gh/slow":
+		select {
+		case <-r.Context().Done():
+			_, _ = io.WriteString(w, "ended: "+r.Context().Err().Error())
+		case <-time.After(600 * time.Millisecond):
+			_, _ = io.WriteString(w, "still here")
+		}
 	case r.URL.Path == "/ga4gh/panic":
 		panic("secret panic text")
 	default:

@@ -1,6 +1,8 @@
 package api
 
 import (
+	"crypto/sha256"
+	"io"
 	"log/slog"
 	"net/http"
 	"time"
@@ -21,8 +23,8 @@ const (
 // that the handler behind it sees and on the answer.
 const CorrelationHeader = "Tresor-Correlation"
 
-// machineDoor guards next: no cookie gets in, bodies and time are bounded, and an
-// address that keeps guessing tokens has to wait.
+// machineDoor guards next: no cookie gets in, bodies and time are bounded, and a
+// program that keeps coming with a token that is none has to wait.
 func (s *Server) machineDoor(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := s.now()
@@ -37,7 +39,7 @@ func (s *Server) machineDoor(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(&longAnswer{recorder: c.w, eager: c.long()}, r)
 		if c.w.code() == http.StatusUnauthorized {
-			s.guesses.take(addressOf(r), s.now())
+			s.guesses.take(knock(r), s.now())
 		}
 	})
 }
@@ -47,17 +49,43 @@ func (s *Server) admitMachine(c *call) error {
 	if isLocal(c.ctx()) {
 		return fault.WithNext(fault.New("api.machine", fault.NotFound, "The local socket has no door for machines."), "Use the server's public address with a token.")
 	}
-	if wait, empty := s.guesses.empty(addressOf(c.r), s.now()); empty {
+	if wait, empty := s.guesses.empty(knock(c.r), s.now()); empty {
 		return slowDown(wait)
 	}
 	c.r.Header.Del("Cookie")
 	c.r.Header.Set(CorrelationHeader, c.correlation)
 	rc := http.NewResponseController(c.w)
-	_ = rc.SetReadDeadline(s.now().Add(readWithin)) // a test recorder has no deadlines
-	if c.r.Body != nil && c.r.Body != http.NoBody {
-		c.r.Body = http.MaxBytesReader(c.w, c.r.Body, machineMax)
+	_ = rc.SetWriteDeadline(s.now().Add(idleWithin)) // a test recorder has no deadlines
+	if c.r.Body == nil || c.r.Body == http.NoBody {
+		_ = rc.SetReadDeadline(time.Time{})
+		return nil
 	}
+	_ = rc.SetReadDeadline(s.now().Add(s.machineRead))
+	c.r.Body = &punctual{ReadCloser: http.MaxBytesReader(c.w, c.r.Body, machineMax), rc: rc}
 	return nil
+}
+
+// knock names who came with which token: one program with a wrong token must not
+// shut out the others behind the same address.
+func knock(r *http.Request) string {
+	token := sha256.Sum256([]byte(r.Header.Get("Authorization")))
+	return addressOf(r) + " " + string(token[:16])
+}
+
+// punctual is a body that has to come in time as a whole. When it has, the
+// deadline is lifted: net/http goes on listening for the end of the connection, and
+// a deadline there would end the request while its answer is still on its way.
+type punctual struct {
+	io.ReadCloser
+	rc *http.ResponseController
+}
+
+func (p *punctual) Read(b []byte) (int, error) {
+	n, err := p.ReadCloser.Read(b)
+	if err == io.EOF {
+		_ = p.rc.SetReadDeadline(time.Time{}) // a test recorder has no deadlines
+	}
+	return n, err
 }
 
 // logMachine writes refusals for everybody and the rest for debugging: what was
