@@ -88,7 +88,9 @@ func (r *run) judge(n int, got sandbox.Collected, sink *output.Sink, timedOut bo
 		return nil
 	}
 	code := r.exit
-	end.exitCode, end.ran = &code, true
+	if end.ran = true; !st.Unplaced { // its command never ran
+		end.exitCode = &code
+	}
 	end.refused = append(append([]sandbox.Refusal{}, got.Refused...), sink.Refused()...)
 	if len(end.refused) > 0 {
 		end.detail = append(end.detail, "refused", strconv.Itoa(len(end.refused)))

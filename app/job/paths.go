@@ -1,10 +1,13 @@
 package job
 
 import (
+	"fmt"
 	"path"
+	"regexp"
 	"slices"
 	"sort"
 	"strings"
+	"unicode/utf8"
 
 	"tresor/sandbox"
 )
@@ -36,6 +39,52 @@ var imageFolders = []string{"app", "home", "opt", "root", "srv", "usr", "var"}
 // instead of /in, /work and /work/out.
 func (sub Submission) ownPaths() bool {
 	return sub.Via != "" || len(sub.Places)+len(sub.Wants)+len(sub.Volumes) > 0
+}
+
+var viaForm = regexp.MustCompile(`^(hub|client|token|inside):[A-Za-z0-9_-]{1,80}$`)
+
+// checkVia checks what comes with paths of its own, and by which door.
+func checkVia(s *Submission) error {
+	switch {
+	case s.Via != "" && !viaForm.MatchString(s.Via):
+		return invalid("The door %q is not one of this server.", clip(s.Via))
+	case utf8.RuneCountInString(s.OnBehalf) > maxOnBehalf:
+		return invalid("The name of who asks is longer than %d characters. Shorten it.", maxOnBehalf)
+	case unreadable(s.OnBehalf, false):
+		return invalid("The name of who asks holds control or invisible characters. Remove them.")
+	case s.ownPaths() && len(s.SQL)+len(s.Inputs)+len(s.Outputs) > 0:
+		return invalid("A job whose files have paths of their own takes no SQL statements, plain inputs or plain outputs. Submit two jobs.")
+	}
+	return nil
+}
+
+// checkOwn checks the paths of a task that has paths of its own.
+func (t *Task) checkOwn(n int) error {
+	if t.Workdir != "" {
+		if err := sandbox.CheckPath(t.Workdir); err != nil {
+			return invalid("The working folder %q of task %d cannot be used: %v. Write an absolute path such as /work.", clip(t.Workdir), n, err)
+		}
+	}
+	return t.checkStreams(n, false)
+}
+
+// checkStreams checks the files of the standard streams.
+func (t *Task) checkStreams(n int, inWork bool) error {
+	for _, f := range []string{t.Stdin, t.Stdout, t.Stderr} {
+		if f == "" {
+			continue
+		}
+		if err := checkFile(fmt.Sprintf("a standard stream of task %d", n), f); err != nil {
+			return err
+		}
+		if inWork && !strings.HasPrefix(f, workFolder+"/") {
+			return invalid("The standard stream %q of task %d does not lie in %s.", clip(f), n, workFolder)
+		}
+	}
+	if t.Stdin != "" && (t.Stdin == t.Stdout || t.Stdin == t.Stderr) {
+		return invalid("Task %d would read and write %q at once. Use two files.", n, clip(t.Stdin))
+	}
+	return nil
 }
 
 // checkPath refuses a path that cannot be a file or folder which a task reads or

@@ -14,6 +14,23 @@ import (
 	"tresor/app/tree"
 )
 
+// Place is an input at a path of its own. Exactly one of Content, Dataset, Tree
+// and Origin says where its bytes come from.
+type Place struct {
+	Path      string
+	Directory bool
+	Content   []byte // may be empty when nothing else is set
+	Dataset   string // id or slug
+	Version   int    // of the dataset; 0: the latest
+	File      string // of the dataset; empty with Directory: all its files
+	Tree      string // path in the project's tree
+	Origin    string // address that the bytes were fetched from; they are in the vault
+	SHA256    string // of fetched bytes; of others: they must have it when it is given
+	Size      int64  // of fetched bytes
+
+	copy bool // of a dataset: it cannot be shown read-only at its path
+}
+
 // Where the bytes of a place come from.
 const (
 	FromContent = "content"

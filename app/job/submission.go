@@ -4,9 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
 	"path"
-	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -69,32 +67,6 @@ type Submission struct {
 	Also         func(*store.Tx, Job) error `json:"-"` // called in the transaction that inserts the job; its error undoes that
 }
 
-// Place is an input at a path of its own. Exactly one of Content, Dataset, Tree
-// and Origin says where its bytes come from.
-type Place struct {
-	Path      string
-	Directory bool
-	Content   []byte // may be empty when nothing else is set
-	Dataset   string // id or slug
-	Version   int    // of the dataset; 0: the latest
-	File      string // of the dataset; empty with Directory: all its files
-	Tree      string // path in the project's tree
-	Origin    string // address that the bytes were fetched from; they are in the vault
-	SHA256    string // of fetched bytes; of others: they must have it when it is given
-	Size      int64  // of fetched bytes
-
-	copy bool // of a dataset: it cannot be shown read-only at its path
-}
-
-// Want is an output from a path of its own.
-type Want struct {
-	Path      string // absolute; with * ? [ when Prefix is set
-	Prefix    string // what is cut off a matched path before the rest is put behind Target and Tree
-	Directory bool   // everything in the folder
-	Target    string // where it was asked for; kept and given back, never used
-	Tree      string // path in the project's tree, where it stays inside; empty: held for release
-}
-
 // The most a submission may hold.
 const (
 	MaxInput    = 128 << 10 // bytes of one inline input
@@ -141,23 +113,6 @@ func checkTexts(s *Submission) error {
 		return invalid("The purpose holds control or invisible characters. Remove them.")
 	case len(s.IdempotencyKey) > 200 || unreadable(s.IdempotencyKey, false):
 		return invalid("The idempotency key is longer than 200 bytes or holds control characters.")
-	}
-	return nil
-}
-
-var viaForm = regexp.MustCompile(`^(hub|client|token|inside):[A-Za-z0-9_-]{1,80}$`)
-
-// checkVia checks what comes with paths of its own, and by which door.
-func checkVia(s *Submission) error {
-	switch {
-	case s.Via != "" && !viaForm.MatchString(s.Via):
-		return invalid("The door %q is not one of this server.", clip(s.Via))
-	case utf8.RuneCountInString(s.OnBehalf) > maxOnBehalf:
-		return invalid("The name of who asks is longer than %d characters. Shorten it.", maxOnBehalf)
-	case unreadable(s.OnBehalf, false):
-		return invalid("The name of who asks holds control or invisible characters. Remove them.")
-	case s.ownPaths() && len(s.SQL)+len(s.Inputs)+len(s.Outputs) > 0:
-		return invalid("A job whose files have paths of their own takes no SQL statements, plain inputs or plain outputs. Submit two jobs.")
 	}
 	return nil
 }
@@ -259,35 +214,6 @@ func (t *Task) check(n int, own bool) error {
 		return err
 	}
 	return t.checkWorkdir(n)
-}
-
-// checkOwn checks the paths of a task that has paths of its own.
-func (t *Task) checkOwn(n int) error {
-	if t.Workdir != "" {
-		if err := sandbox.CheckPath(t.Workdir); err != nil {
-			return invalid("The working folder %q of task %d cannot be used: %v. Write an absolute path such as /work.", clip(t.Workdir), n, err)
-		}
-	}
-	return t.checkStreams(n, false)
-}
-
-// checkStreams checks the files of the standard streams.
-func (t *Task) checkStreams(n int, inWork bool) error {
-	for _, f := range []string{t.Stdin, t.Stdout, t.Stderr} {
-		if f == "" {
-			continue
-		}
-		if err := checkFile(fmt.Sprintf("a standard stream of task %d", n), f); err != nil {
-			return err
-		}
-		if inWork && !strings.HasPrefix(f, workFolder+"/") {
-			return invalid("The standard stream %q of task %d does not lie in %s.", clip(f), n, workFolder)
-		}
-	}
-	if t.Stdin != "" && (t.Stdin == t.Stdout || t.Stdin == t.Stderr) {
-		return invalid("Task %d would read and write %q at once. Use two files.", n, clip(t.Stdin))
-	}
-	return nil
 }
 
 func (t *Task) checkWorkdir(n int) error {

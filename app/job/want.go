@@ -9,6 +9,15 @@ import (
 	"tresor/sandbox"
 )
 
+// Want is an output from a path of its own.
+type Want struct {
+	Path      string // absolute; with * ? [ when Prefix is set
+	Prefix    string // what is cut off a matched path before the rest is put behind Target and Tree
+	Directory bool   // everything in the folder
+	Target    string // where it was asked for; kept and given back, never used
+	Tree      string // path in the project's tree, where it stays inside; empty: held for release
+}
+
 const wildcards = "*?["
 
 // checkWants checks outputs from paths of their own.
