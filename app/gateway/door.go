@@ -23,7 +23,10 @@ const deadline = 2 * time.Minute
 // request to the plugin. It reads no cookie and sets none.
 func (s *Service) Door(plugins Plugins) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		correlation := s.IDs()
+		correlation := r.Header.Get(referenceHeader) // the door before this one gave it
+		if !isID(correlation) {
+			correlation = s.IDs()
+		}
 		w.Header().Set(referenceHeader, correlation)
 		who, err := s.admit(r)
 		if err != nil {
@@ -39,6 +42,11 @@ func (s *Service) Door(plugins Plugins) http.Handler {
 		}
 		s.pass(w, r, plugins, who, plugin, path, s.base(r)+"/ga4gh/"+plugin)
 	})
+}
+
+// isID reports whether s has the form of an id: nothing else may stand in the ledger.
+func isID(s string) bool {
+	return len(s) == 36 && strings.Trim(s, "0123456789abcdef-") == ""
 }
 
 // InsideDoor answers a program inside a job, without a token: it acts as the job's

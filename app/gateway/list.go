@@ -63,7 +63,7 @@ func (s *Service) page(tx *store.Tx, p *party, plugin string, q protocol.JobQuer
 	if err != nil || none {
 		return page, err
 	}
-	tasks, err := f.run(tx, q.Limit+1)
+	tasks, err := f.run(tx, q.Limit+1, q.View == protocol.Minimal)
 	if err != nil {
 		return page, err
 	}
@@ -161,9 +161,12 @@ func (f *filter) measure(tx *store.Tx) (none bool, err error) {
 
 // run reads a page: over the rarest condition's index when it is rare, otherwise
 // from the newest task on, where a common condition soon fills a page.
-func (f *filter) run(tx *store.Tx, limit int) ([]task, error) {
+func (f *filter) run(tx *store.Tx, limit int, minimal bool) ([]task, error) {
 	var args []any
 	query := `SELECT ` + taskColumns + ` FROM gateway_task t WHERE `
+	if minimal { // each column of each row costs
+		query = `SELECT id, state FROM gateway_task t WHERE `
+	}
 	if len(f.conds) > 0 && f.conds[0].source != "" && f.conds[0].many < probe {
 		query += "t.id IN (" + f.conds[0].source + ") AND +t." + f.column + " = ?"
 		args = append(append(args, f.conds[0].sargs...), f.value)
@@ -188,7 +191,12 @@ func (f *filter) run(tx *store.Tx, limit int) ([]task, error) {
 	defer rows.Close()
 	var list []task
 	for rows.Next() {
-		t, err := scanTask(rows)
+		var t task
+		if minimal {
+			err = rows.Scan(&t.id, &t.rawState)
+		} else {
+			t, err = scanTask(rows)
+		}
 		if err != nil {
 			return nil, err
 		}

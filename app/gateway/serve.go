@@ -15,7 +15,7 @@ import (
 // Headers that say by which number the operator finds a request, and which code a
 // refusal has, whatever a protocol's own error looks like.
 const (
-	referenceHeader = "Tresor-Reference"
+	referenceHeader = "Tresor-Correlation"
 	refusalHeader   = "Tresor-Refusal"
 )
 
@@ -177,6 +177,7 @@ func copyHeaders(to http.Header, from map[string][]string) {
 		if !passing[k] && k != referenceHeader && k != refusalHeader && k != "Www-Authenticate" {
 			continue
 		}
+		to.Del(k) // what stands there already came from a door that knew less
 		for _, v := range values {
 			if !strings.ContainsAny(v, "\r\n\x00") && len(v) < 4096 {
 				to[k] = append(to[k], v)

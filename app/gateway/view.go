@@ -51,12 +51,12 @@ func (s *Service) view(tx *store.Tx, p *party, t task, slug string, view protoco
 	if err := tx.QueryRow(`SELECT document, notes FROM gateway_document WHERE task = ?`, t.id).Scan(&st.Document, &notes); err != nil {
 		return st, fault.Wrap("gateway.view", err)
 	}
-	if waits(t.rawState) && view == protocol.Basic {
-		return st, nil // nothing has begun: the job has no more to say
-	}
-	j, err := s.Jobs.Brief(tx, t.id)
-	if err != nil {
-		return st, err
+	j := job.Job{State: job.State(t.rawState)}
+	if !waits(t.rawState) || view == protocol.Full && j.State == job.Submitted { // otherwise nothing has begun: the job has no more to say
+		var err error
+		if j, err = s.Jobs.Brief(tx, t.id); err != nil {
+			return st, err
+		}
 	}
 	st.StartedAt, st.FinishedAt = at(j.StartedAt), at(j.FinishedAt)
 	if !j.State.Terminal() && j.State != job.Held {
