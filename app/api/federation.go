@@ -32,7 +32,7 @@ func (s *Server) federationRoutes() []Route {
 		{Method: "POST", Path: "/federation/hubs/{principal}/test", Access: by(access.FederationTest), Summary: "Try the connection to a hub step by step", endpoint: slowly(get(s.testHub))},
 		{Method: "POST", Path: "/federation/codes", Access: by(access.FederationManage), Summary: "Make a one-time code to be typed at a hub", endpoint: create(s.enrolmentCode)},
 		{Method: "POST", Path: "/federation/rotate", Access: by(access.FederationManage), Summary: "Announce a new key of this node to its hubs; the old one serves on until they have it", endpoint: get(s.rotateKey)},
-		{Method: "GET", Path: "/federation/requests", Access: at(SignedIn, access.JobRead), Summary: "List what machines sent that waits for a decision or an image, with all that an approver needs", endpoint: get(s.listPending)},
+		{Method: "GET", Path: "/federation/requests", Access: at(SignedIn, access.JobRead), Summary: "List what machines sent that waits for a decision or an image, with all that an approver needs, oldest first", Query: []string{"after", "limit"}, endpoint: get(s.listPending)},
 		{Method: "GET", Path: "/federation/sources", Access: by(access.FederationRead), Summary: "List the addresses that inputs may be fetched from", endpoint: get(s.listSources)},
 		{Method: "POST", Path: "/federation/sources", Access: by(access.FederationManage), Summary: "Allow inputs to be fetched from addresses with a prefix", Need: "prefix kind", endpoint: create(s.addSource)},
 		{Method: "DELETE", Path: "/federation/sources/{source}", Access: by(access.FederationManage), Summary: "Take a prefix off the list", endpoint: done0(s.dropSource)},

@@ -59,13 +59,25 @@ type ImageHistory struct {
 	Runs       int        `json:"runs" doc:"jobs that ran it here"`
 }
 
+// listPending answers page by page, oldest first: the ids of jobs are in the order
+// of their arrival.
 func (s *Server) listPending(c *call) (List[Waiting], error) {
+	limit, err := c.limit()
+	if err != nil {
+		return List[Waiting]{}, err
+	}
 	pending, err := s.Gateway.Requests(c.ctx(), c.actor())
 	if err != nil {
 		return List[Waiting]{}, err
 	}
 	var out []Waiting
 	for _, p := range pending {
+		if p.Job <= c.query("after") {
+			continue
+		}
+		if len(out) == limit {
+			return listOf(out, out[limit-1].Job), nil
+		}
 		j, err := s.Jobs.Get(c.ctx(), c.actor(), p.Job)
 		if fault.KindOf(err) == fault.NotFound && err != nil {
 			continue // decided, or out of sight, since the list was read

@@ -45,6 +45,14 @@ func TestApproversSeeEverything(t *testing.T) {
 		{"the page counts it", "operator", "GET", "/federation", "", 200, []string{`"waiting":1`}, nil},
 		{"the job's own page", "lead", "GET", "/jobs/" + id, "", 200, []string{digest, `"images":[{`, `"places":[{`, `"wants":[{`, `"via":"hub:`, `"sha256":"`}, []string{"secret-content"}},
 	})
+	later := w.ask(t, wish("tresor/sql"))
+	var page, rest List[Waiting]
+	w.as(t, "lead", "GET", "/federation/requests?limit=1", nil).into(t, &page)
+	w.as(t, "lead", "GET", "/federation/requests?limit=1&after="+page.Next, nil).into(t, &rest)
+	if len(page.Items) != 1 || page.Items[0].Job != id || len(rest.Items) != 1 || rest.Items[0].Job != later || rest.Next != "" {
+		t.Errorf("pages do not follow: %+v %+v", page, rest)
+	}
+	w.as(t, "lead", "POST", "/jobs/"+later+"/refuse", `{"reason":"Twice."}`).want(t, 200)
 	var list List[Waiting]
 	w.as(t, "lead", "GET", "/federation/requests", nil).into(t, &list)
 	for _, p := range list.Items[0].Places {

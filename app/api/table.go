@@ -56,7 +56,7 @@ type param struct {
 var params = map[string]param{
 	"project": {says: "only of this project (id or short name)"},
 	"path":    {says: "a file, or a folder: everything below it"},
-	"after":   {says: "continue a list of files: the `next` of the page before"},
+	"after":   {says: "continue a list: the `next` of the page before"},
 	"state":   {says: "only in these states, separated by commas"},
 	"subject": {says: "only about this thing, such as job:<id>"},
 	"actor":   {says: "only what this person did (id)"},
