@@ -56,7 +56,7 @@ func FuzzAnswer(f *testing.F) {
 	f.Add(200, "no-dataset", "c-1", []byte(`{"id":"x"}`))
 	f.Add(403, "no\ndataset", strings.Repeat("c", 200), []byte(`{"detail":"a\u0007b"}`))
 	f.Fuzz(func(t *testing.T, status int, code, reference string, body []byte) {
-		c, text, corr := problem(task.Answer{Status: status, Header: map[string][]string{"Tresor-Refusal": {code}, "Tresor-Reference": {reference}}, Body: body})
+		c, text, corr := problem(task.Answer{Status: status, Header: map[string][]string{"Tresor-Refusal": {code}, "Tresor-Correlation": {reference}}, Body: body})
 		printable(t, "code", c, 40)
 		printable(t, "text", text, maxMessage)
 		printable(t, "reference", corr, 80)

@@ -145,7 +145,7 @@ func TestRefusals(t *testing.T) {
 		broken            error
 		code, text, refer string
 	}{
-		{"a refusal of the gateway", &task.Answer{Status: 403, Header: map[string][]string{"Tresor-Refusal": {"no-dataset"}, "Tresor-Reference": {"c-77"}},
+		{"a refusal of the gateway", &task.Answer{Status: 403, Header: map[string][]string{"Tresor-Refusal": {"no-dataset"}, "Tresor-Correlation": {"c-77"}},
 			Body: []byte(`{"detail":"The project has no such dataset."}`)}, nil, "no-dataset", "no such dataset", "c-77"},
 		{"a bare status", &task.Answer{Status: 500}, nil, "refused", "gave no reason", ""},
 		{"no id", &task.Answer{Status: 200, Body: []byte(`{}`)}, nil, "malformed", "no usable id", ""},

@@ -199,7 +199,7 @@ func remoteID(id string) bool { return wire.CheckID(id) == nil }
 // by which its operator finds it.
 func problem(a task.Answer) (code, text, correlation string) {
 	h := http.Header(a.Header)
-	code, correlation = clip(h.Get("Tresor-Refusal"), 40), clip(h.Get("Tresor-Reference"), 80)
+	code, correlation = clip(h.Get("Tresor-Refusal"), 40), clip(h.Get("Tresor-Correlation"), 80)
 	var body struct{ Detail, Title, Message, Code, Correlation string }
 	if json.Unmarshal(a.Body, &body) == nil {
 		for _, s := range []string{body.Detail, body.Message, body.Title} {
