@@ -281,3 +281,24 @@ func TestDecisionsAreTold(t *testing.T) {
 		t.Errorf("revoked: %v", err)
 	}
 }
+
+func TestSpellings(t *testing.T) {
+	digest := "sha256:" + strings.Repeat("1", 64)
+	for ref, want := range map[string]string{
+		"ubuntu":                          "ubuntu ubuntu:latest",
+		"ubuntu:22.04":                    "ubuntu:22.04",
+		"ubuntu:latest":                   "ubuntu:latest ubuntu",
+		"docker.io/library/ubuntu:22.04":  "docker.io/library/ubuntu:22.04 ubuntu:22.04",
+		"docker.io/tools/x":               "docker.io/tools/x tools/x docker.io/tools/x:latest tools/x:latest",
+		"localhost/busybox:test":          "localhost/busybox:test busybox:test",
+		"registry.example:5000/x":         "registry.example:5000/x registry.example:5000/x:latest",
+		"ubuntu@" + digest:                digest,
+		"docker.io/library/x:1@" + digest: digest,
+		digest:                            digest,
+		"":                                " :latest",
+	} {
+		if got := strings.Join(Spellings(ref), " "); got != want {
+			t.Errorf("%s: %s, want %s", ref, got, want)
+		}
+	}
+}

@@ -63,6 +63,30 @@ func (s *Service) Resolve(tx *store.Tx, refOrDigest string) (Image, error) {
 	return Image{}, notApproved(op, i, list[1:])
 }
 
+// Spellings returns how an image that another program names may be called here: as
+// it says, then without the registry that such programs leave out or add, with and
+// without the tag latest. A name with a digest means that digest and nothing else.
+func Spellings(ref string) []string {
+	if _, digest, ok := strings.Cut(ref, "@"); ok {
+		return []string{digest}
+	}
+	list := []string{ref}
+	for _, registry := range []string{"docker.io/library/", "docker.io/", "localhost/"} {
+		if short, ok := strings.CutPrefix(ref, registry); ok {
+			list = append(list, short)
+			break
+		}
+	}
+	for _, name := range list {
+		if short, ok := strings.CutSuffix(name, ":latest"); ok {
+			list = append(list, short)
+		} else if !strings.Contains(name[strings.LastIndexByte(name, '/')+1:], ":") {
+			list = append(list, name+":latest")
+		}
+	}
+	return list
+}
+
 func notApproved(op string, i Image, older []Image) error {
 	for _, o := range older {
 		if o.State == Approved {

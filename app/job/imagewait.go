@@ -38,7 +38,15 @@ func (s *Service) lookAtWaiting() {
 
 // imageFor resolves a task's image; waits when a later approval can still allow it.
 func (s *Service) imageFor(tx *store.Tx, ref string) (img image.Image, waits bool, err error) {
-	img, err = s.Images.Resolve(tx, ref)
+	for i, name := range image.Spellings(ref) {
+		found, problem := s.Images.Resolve(tx, name)
+		if i == 0 || fault.KindOf(problem) != fault.NotFound || problem == nil {
+			img, err = found, problem
+		}
+		if problem == nil || fault.KindOf(problem) != fault.NotFound {
+			break
+		}
+	}
 	if err == nil || errors.Is(err, image.ErrRevoked) {
 		return img, false, err
 	}

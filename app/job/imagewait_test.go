@@ -26,8 +26,11 @@ type shelf struct {
 func (s *shelf) OnDecision(f func(*store.Tx, image.Image) error) { s.hooks = append(s.hooks, f) }
 
 func (s *shelf) Resolve(_ *store.Tx, ref string) (image.Image, error) {
-	img := image.Image{ID: imageID, Digest: imageID, Ref: "tools"}
-	if ref == "b" || ref == digestB {
+	var img image.Image
+	switch ref {
+	case "tools", imageID:
+		img = image.Image{ID: imageID, Digest: imageID, Ref: "tools"}
+	case "b", digestB:
 		img = image.Image{ID: digestB, Digest: digestB, Ref: "b"}
 	}
 	switch s.state[img.Ref] {
@@ -121,6 +124,23 @@ func TestAJobWaitsForItsImage(t *testing.T) {
 				t.Errorf("%+v, reason %q", got.Tasks[1], got.Reason)
 			}
 		})
+	}
+}
+
+func TestNamesOfOtherProgramsAreUnderstood(t *testing.T) {
+	for _, ref := range []string{"b", "docker.io/library/b", "b:latest", "b@" + digestB, "anything@" + digestB, digestB} {
+		h, s := shelved(t)
+		j := h.waiting(ref)
+		if j.WaitingImage != ref {
+			t.Errorf("%s: waits for %q", ref, j.WaitingImage)
+		}
+		s.state["b"] = image.Approved
+		if err := h.job.wakeWaiting(context.Background()); err != nil {
+			t.Error(err)
+		}
+		if got := h.get(j.ID); got.State != Queued || got.Tasks[0].Image != digestB {
+			t.Errorf("%s: %s with %q", ref, got.State, got.Tasks[0].Image)
+		}
 	}
 }
 
