@@ -185,11 +185,13 @@ type machineRequest struct {
 }
 
 func federationRequests(e *env) *cobra.Command {
-	return &cobra.Command{Use: "requests", Short: "List what machines sent that waits for a decision or an image", Args: cobra.NoArgs,
+	var after string
+	var limit int
+	c := &cobra.Command{Use: "requests", Short: "List what machines sent that waits for a decision or an image", Args: cobra.NoArgs,
 		Long:    "With --json everything is there that an approver has to see: commands, images with their history, inputs with hashes, outputs asked for.",
 		Example: "  tresor federation requests --as lena\n  tresor federation requests --as lena --json",
 		RunE: func(c *cobra.Command, _ []string) error {
-			return show(c.Context(), e, http.MethodGet, "/federation/requests", nil, func(w io.Writer, p page[machineRequest]) {
+			return show(c.Context(), e, http.MethodGet, "/federation/requests"+query("after", after, "limit", strconv.Itoa(limit)), nil, func(w io.Writer, p page[machineRequest]) {
 				var rows [][]string
 				for _, r := range p.Items {
 					var images []string
@@ -203,6 +205,12 @@ func federationRequests(e *env) *cobra.Command {
 					rows = append(rows, []string{r.Job, r.Project, r.From, r.OnBehalf, r.Name, strings.Join(images, " "), waits, when(&r.WaitingSince)})
 				}
 				table(w, "job|project|from|for|name|images|waits for|since", rows)
+				if p.Next != "" {
+					fmt.Fprintf(w, "there are more: --after %s\n", clean(p.Next))
+				}
 			})
 		}}
+	c.Flags().IntVar(&limit, "limit", 50, "at most so many, oldest first (1 to 500)")
+	c.Flags().StringVar(&after, "after", "", "continue behind this job, as the end of the list before says")
+	return c
 }
