@@ -128,7 +128,7 @@ func New(ctx context.Context, cfg config.Config, o Options) (_ *App, err error) 
 			a.Close()
 		}
 	}()
-	for _, step := range []func(context.Context) error{a.openFolder, a.openRecord, a.openPeople, a.openWork, a.openWayOut, a.openConnector, a.openDoors} {
+	for _, step := range []func(context.Context) error{a.openFolder, a.ownFolder, a.openRecord, a.openPeople, a.openWork, a.openWayOut, a.openConnector, a.openDoors} {
 		if err = step(ctx); err != nil {
 			return nil, err
 		}

@@ -2,17 +2,23 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"log"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"tresor/app/access"
+	"tresor/app/doctor"
+	"tresor/app/fault"
 	"tresor/app/gateway"
 	"tresor/app/gateway/link"
 	"tresor/app/gateway/plug"
@@ -78,6 +84,78 @@ func (a *App) pluginHost(principal, plugin string) protocol.Host {
 func (a *App) pluginPrincipal(ctx context.Context, actor access.Actor, name string) (string, error) {
 	p, err := a.Gateway.Create(ctx, actor, gateway.Draft{Name: name, Kind: gateway.Client})
 	return p.ID, err
+}
+
+// pluginCheck says whether every enabled plugin runs, confined.
+func (a *App) pluginCheck(ctx context.Context) doctor.Check {
+	c := doctor.Check{Name: "plugins", State: doctor.OK}
+	list, err := a.Plugins.List(ctx, access.System)
+	if err != nil {
+		return doctor.Check{Name: "plugins", State: doctor.Warn, Detail: fault.Message(err), Next: "Look at the server's log."}
+	}
+	var up, down, loose []string
+	for _, p := range list {
+		switch {
+		case !p.Enabled:
+		case !p.Running:
+			down = append(down, p.Name)
+		case !p.Confined.Checked:
+			up, loose = append(up, p.Name), append(loose, p.Name)
+		default:
+			up = append(up, p.Name)
+		}
+	}
+	c.Detail = "running: " + orNone(up)
+	if len(loose) > 0 {
+		c.State, c.Detail, c.Next = doctor.Warn, c.Detail+"; not confined: "+orNone(loose), "The Federation page says what this kernel lacks."
+	}
+	if len(down) > 0 {
+		c.State, c.Detail, c.Next = doctor.Warn, c.Detail+"; not running: "+orNone(down), "The Federation page says why, and tests a plugin step by step."
+	}
+	return c
+}
+
+// hubCheck says whether the links to hubs are up.
+func (a *App) hubCheck(ctx context.Context) doctor.Check {
+	c := doctor.Check{Name: "hubs", State: doctor.OK, Detail: "none is enrolled"}
+	links, err := a.Links.Links(ctx, access.System)
+	if err != nil {
+		return doctor.Check{Name: "hubs", State: doctor.Warn, Detail: fault.Message(err), Next: "Look at the server's log."}
+	}
+	count := map[string]int{}
+	for _, l := range links {
+		state := l.State
+		if !l.Confirmed && state != "revoked" {
+			state = "not confirmed"
+		}
+		count[state]++
+	}
+	var parts []string
+	for _, state := range slices.Sorted(maps.Keys(count)) {
+		parts = append(parts, fmt.Sprintf("%d %s", count[state], state))
+	}
+	if len(parts) > 0 {
+		c.Detail = strings.Join(parts, ", ")
+	}
+	if count["offline"] > 0 || count["not confirmed"] > 0 {
+		c.State, c.Next = doctor.Warn, "The Federation page says what stands in the way."
+	}
+	return c
+}
+
+func orNone(names []string) string {
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ", ")
+}
+
+// ownFolder refuses the data folder of a hub.
+func (a *App) ownFolder(context.Context) error {
+	if _, err := os.Stat(filepath.Join(a.paths.Keys, marker)); err == nil {
+		return fault.WithNext(fault.New("app.ownFolder", fault.Conflict, "The data folder %s was made for a hub.", a.cfg.Data), "Start it with `tresor hub serve`, or name another folder with --data.")
+	}
+	return nil
 }
 
 // ServeInside answers one connection that a program in a container made to

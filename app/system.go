@@ -45,7 +45,7 @@ func (a *App) SystemFacts(ctx context.Context) (api.System, error) {
 func (a *App) checks(ctx context.Context) []doctor.Check {
 	return append(doctor.Run(ctx, doctor.Options{
 		Data: a.cfg.Data, Account: a.cfg.Sandbox.Account, AllowUnlimited: a.cfg.Sandbox.AllowUnlimited, Engine: a.engine,
-	}), a.builtinCheck(), a.certificateCheck())
+	}), a.builtinCheck(), a.certificateCheck(), a.pluginCheck(ctx), a.hubCheck(ctx))
 }
 
 // builtinCheck says whether SQL analyses have their image.

@@ -130,18 +130,22 @@ func (s *Service) page(name string) (Plugin, bool) {
 		TrustedBy: r.TrustedBy, TrustedAt: moment(r.TrustedAt), Enabled: r.Enabled, Principal: r.Principal, LastError: e.problem,
 		Settings: map[string]string{}, Set: []string{}, Parts: []string{}}
 	d := r.Description
+	health := e.health
 	if e.proc != nil {
-		p.process(e.proc.State())
-		if st := e.proc.State(); st.Running {
+		st := e.proc.State()
+		p.process(st)
+		if st.Running {
 			d = st.Description
+		}
+		if st.Health.At.After(health.At) {
+			health = st.Health
 		}
 	}
 	if p.LastError == "" {
 		p.LastError = e.poll
 	}
-	if !e.health.At.IsZero() {
-		h := e.health
-		p.Health = &h
+	if !health.At.IsZero() {
+		p.Health = &health
 	}
 	p.Title, p.Version, p.Protocol = d.Title, d.Version, d.Protocol
 	if p.Title == "" {

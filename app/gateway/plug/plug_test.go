@@ -161,7 +161,7 @@ func (r *rig) mustAsk(name, path string) string {
 	r.t.Helper()
 	resp, err := r.ask(name, path)
 	if err != nil {
-		r.t.Fatalf("%s%s: %v", name, path, err)
+		r.t.Fatalf("%s%s: %v (%s)", name, path, err, r.page1(name).LastError)
 	}
 	return string(resp.Body)
 }
