@@ -88,16 +88,12 @@ func TestSameBytes(t *testing.T) {
 	n := newFakeNode(t, "north")
 	r.enrol(n)
 	id := r.create("")
-	envelope := func() (s string) {
-		err := r.db.View(t.Context(), func(tx *store.Tx) error {
-			all, err := parts(tx, `WHERE p.task = ?`, id)
-			s = all[0].envelope
-			return err
-		})
+	envelope := func() string {
+		text, _, err := r.s.orderOf(t.Context(), part{task: id, node: string(n.ID)})
 		if err != nil {
 			t.Fatal(err)
 		}
-		return s
+		return text
 	}
 	before := envelope()
 	r.restart()

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 
 	"tresor/app/access"
@@ -37,33 +38,37 @@ func (w *worker) orders() func(context.Context) time.Duration {
 	}
 }
 
-// expire ends what can never be brought any more, and says when the next would be.
+// expire ends what can never be brought any more, and says when to look again.
 func (w *worker) expire(ctx context.Context) (time.Duration, error) {
-	var all []part
-	err := w.s.DB.View(ctx, func(tx *store.Tx) (err error) {
-		all, err = parts(tx, `WHERE p.node = ? AND p.state IN ('waiting', 'offered') ORDER BY p.seq LIMIT 100`, w.node)
-		return err
-	})
-	if err != nil {
-		return idle, err
-	}
-	for _, p := range all {
-		e, err := wire.DecodeEnvelope([]byte(p.envelope))
+	for {
+		var oldest []part
+		err := w.s.DB.View(ctx, func(tx *store.Tx) (err error) {
+			oldest, err = parts(tx, `WHERE p.node = ? AND p.state IN ('waiting', 'offered') ORDER BY p.seq LIMIT 1`, w.node)
+			return err
+		})
+		if err != nil || len(oldest) == 0 {
+			return idle, err
+		}
+		p := oldest[0]
+		text, _, err := w.s.orderOf(ctx, p)
+		if err != nil {
+			return idle, err
+		}
+		e, err := wire.DecodeEnvelope([]byte(text))
 		if err == nil {
 			err = e.Fresh(w.s.Now())
 		}
 		if err == nil || !errors.Is(err, wire.For(wire.CodeExpired)) {
-			return idle / 60, nil // the oldest is still good: look again in a minute
+			return time.Minute, nil
 		}
-		text := "The node was not reached within seven days."
+		why := "The node was not reached within seven days."
 		if p.state == offered {
-			text += " It may have the task all the same: ask its operator."
+			why += " It may have the task all the same: ask its operator."
 		}
-		if err := w.refuse(ctx, p, string(wire.CodeExpired), text, ""); err != nil {
+		if err := w.refuse(ctx, p, string(wire.CodeExpired), why, ""); err != nil {
 			return idle, err
 		}
 	}
-	return idle, nil
 }
 
 // bring sends what waits, until something keeps the node from taking it.
@@ -97,7 +102,11 @@ func (w *worker) bring(ctx context.Context) error {
 // offer sends one part. Before the first time it is noted as offered, so that a
 // crash in between is never taken for "surely not sent".
 func (w *worker) offer(ctx context.Context, p part) error {
-	e, err := wire.DecodeEnvelope([]byte(p.envelope))
+	text, _, err := w.s.orderOf(ctx, p)
+	if err != nil {
+		return err
+	}
+	e, err := wire.DecodeEnvelope([]byte(text))
 	if err != nil {
 		return w.refuse(ctx, p, string(wire.CodeMalformed), "The order is damaged in the hub's database.", "")
 	}
@@ -214,6 +223,9 @@ func problem(a task.Answer) (code, text, correlation string) {
 			correlation = clip(body.Correlation, 80)
 		}
 	}
+	if text == "" && strings.HasPrefix(h.Get("Content-Type"), "text/plain") {
+		text = clip(string(a.Body), maxMessage)
+	}
 	if code == "" {
 		code = "refused"
 	}
@@ -225,7 +237,11 @@ func problem(a task.Answer) (code, text, correlation string) {
 
 // stop sends the order to cancel. It is kept before it is sent, like every order.
 func (w *worker) stop(ctx context.Context, p part) error {
-	e, err := wire.DecodeEnvelope([]byte(p.cancel))
+	_, text, err := w.s.orderOf(ctx, p)
+	if err != nil {
+		return err
+	}
+	e, err := wire.DecodeEnvelope([]byte(text))
 	if err != nil || e.Fresh(w.s.Now()) != nil {
 		if e, err = w.issueStop(ctx, p); err != nil {
 			return err
@@ -260,26 +276,19 @@ func (w *worker) stop(ctx context.Context, p part) error {
 
 // unstopped drops an order to cancel that can have no effect: the next try makes another.
 func (w *worker) unstopped(ctx context.Context, p part, text string) error {
-	return w.change(ctx, p, func(_ *store.Tx, now *part) error {
-		now.cancel, now.trouble = "", clip("Not cancelled: "+text, maxMessage)
-		return nil
+	return w.change(ctx, p, func(tx *store.Tx, now *part) error {
+		now.trouble = clip("Not cancelled: "+text, maxMessage)
+		return putCancel(tx, now, "")
 	})
 }
 
 func (w *worker) issueStop(ctx context.Context, p part) (*wire.Envelope, error) {
 	req := task.Request{Plugin: "tes", Method: http.MethodPost, Path: "/v1/tasks/" + p.remote + ":cancel"}
-	e, _, err := w.s.issue(ctx, w.node, w.s.IDs(), req)
+	e, text, err := w.s.issue(ctx, w.node, w.s.IDs(), req)
 	if err != nil {
 		return nil, err
 	}
-	text, err := e.Encode()
-	if err != nil {
-		return nil, err
-	}
-	return e, w.change(ctx, p, func(_ *store.Tx, now *part) error {
-		now.cancel = string(text)
-		return nil
-	})
+	return e, w.change(ctx, p, func(tx *store.Tx, now *part) error { return putCancel(tx, now, text) })
 }
 
 // refuse ends a part for good.

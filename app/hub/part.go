@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"context"
 	"encoding/json"
 
 	"tresor/app/store"
@@ -17,13 +18,11 @@ const (
 	cancelled = "cancelled" // cancelled before it was sent; it never will be
 )
 
-// part is one row of hub_part.
+// part is one row of hub_part, without its orders, which may be long.
 type part struct {
 	task, node  string
 	state       string
 	tes         model.State
-	envelope    string
-	cancel      string
 	cancelled   bool
 	remote      string
 	code, text  string
@@ -34,7 +33,7 @@ type part struct {
 	wanted      bool // the task's end was asked for
 }
 
-const partColumns = `p.task, p.node, p.state, p.tes, p.envelope, p.cancel, p.cancelled, p.remote, p.code, p.text, p.correlation, p.log, p.trouble, p.seen_at,
+const partColumns = `p.task, p.node, p.state, p.tes, p.cancelled, p.remote, p.code, p.text, p.correlation, p.log, p.trouble, p.seen_at,
 	(SELECT cancel_at IS NOT NULL FROM hub_task t WHERE t.id = p.task)`
 
 func parts(tx *store.Tx, where string, args ...any) ([]part, error) {
@@ -47,7 +46,7 @@ func parts(tx *store.Tx, where string, args ...any) ([]part, error) {
 	for rows.Next() {
 		var p part
 		var log string
-		err := rows.Scan(&p.task, &p.node, &p.state, &p.tes, &p.envelope, &p.cancel, &p.cancelled, &p.remote, &p.code, &p.text, &p.correlation,
+		err := rows.Scan(&p.task, &p.node, &p.state, &p.tes, &p.cancelled, &p.remote, &p.code, &p.text, &p.correlation,
 			&log, &p.trouble, &p.seen, &p.wanted)
 		if err != nil {
 			return nil, err
@@ -62,6 +61,21 @@ func parts(tx *store.Tx, where string, args ...any) ([]part, error) {
 	return all, rows.Err()
 }
 
+// orderOf reads the signed orders of a part: the one to create and the one to
+// cancel, which is empty until there is one.
+func (s *Service) orderOf(ctx context.Context, p part) (create, cancel string, err error) {
+	err = s.DB.View(ctx, func(tx *store.Tx) error {
+		return tx.QueryRow(`SELECT envelope, cancel FROM hub_part WHERE task = ? AND node = ?`, p.task, p.node).Scan(&create, &cancel)
+	})
+	return create, cancel, err
+}
+
+// putCancel keeps the order to cancel; empty drops it.
+func putCancel(tx *store.Tx, p *part, text string) error {
+	_, err := tx.Exec(`UPDATE hub_part SET cancel = ? WHERE task = ? AND node = ?`, text, p.task, p.node)
+	return err
+}
+
 // put writes what may change of a part and lets the task follow.
 func (s *Service) put(tx *store.Tx, p part) error {
 	log := ""
@@ -72,8 +86,8 @@ func (s *Service) put(tx *store.Tx, p part) error {
 		}
 		log = string(b)
 	}
-	_, err := tx.Exec(`UPDATE hub_part SET state = ?, tes = ?, cancel = ?, cancelled = ?, remote = ?, code = ?, text = ?, correlation = ?, log = ?, trouble = ?,
-		seen_at = ?, changed_at = ? WHERE task = ? AND node = ?`, p.state, string(p.tes), p.cancel, p.cancelled, p.remote, p.code, p.text, p.correlation, log,
+	_, err := tx.Exec(`UPDATE hub_part SET state = ?, tes = ?, cancelled = ?, remote = ?, code = ?, text = ?, correlation = ?, log = ?, trouble = ?,
+		seen_at = ?, changed_at = ? WHERE task = ? AND node = ?`, p.state, string(p.tes), p.cancelled, p.remote, p.code, p.text, p.correlation, log,
 		p.trouble, p.seen, store.Millis(tx.Now()), p.task, p.node)
 	if err != nil {
 		return err

@@ -71,8 +71,7 @@ func (w *worker) touch(ctx context.Context, at int64) {
 func (w *worker) ask(ctx context.Context, paces map[string]*asked) time.Duration {
 	var open []part
 	err := w.s.DB.View(ctx, func(tx *store.Tx) (err error) {
-		open, err = parts(tx, `WHERE p.node = ? AND p.state = 'accepted' AND NOT EXISTS
-			(SELECT 1 FROM hub_result r WHERE r.task = p.task AND r.node = p.node)`, w.node)
+		open, err = openParts(tx, w.node)
 		return err
 	})
 	if err != nil {
@@ -105,6 +104,25 @@ func (w *worker) ask(ctx context.Context, paces map[string]*asked) time.Duration
 		next = min(next, a.next.Sub(w.s.Now()))
 	}
 	return max(next, 0)
+}
+
+// openParts lists what a node is to be asked about: only task and remote are read.
+func openParts(tx *store.Tx, node string) ([]part, error) {
+	rows, err := tx.Query(`SELECT p.task, p.remote FROM hub_part p WHERE p.node = ? AND p.state = 'accepted' AND NOT EXISTS
+		(SELECT 1 FROM hub_result r WHERE r.task = p.task AND r.node = p.node)`, node)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var all []part
+	for rows.Next() {
+		p := part{node: node}
+		if err := rows.Scan(&p.task, &p.remote); err != nil {
+			return nil, err
+		}
+		all = append(all, p)
+	}
+	return all, rows.Err()
 }
 
 func (w *worker) forget(paces map[string]*asked, open []part) {
