@@ -149,7 +149,7 @@ func TestProjectTree(t *testing.T) {
 	r.Outputs[0].Target = "file:///project/results/visits.csv"
 	st := h.submit(who, r)
 	done := h.until(who, st.ID, "completed")
-	if len(done.Outputs) != 1 || done.Outputs[0].Release != "" || done.Outputs[0].Size == 0 {
+	if len(done.Outputs) != 1 || done.Outputs[0].Release != "" || done.Outputs[0].Size != 0 || done.Outputs[0].SHA256 != "" {
 		t.Fatalf("%+v", done.Outputs)
 	}
 	next := request("sleep")
@@ -159,6 +159,9 @@ func TestProjectTree(t *testing.T) {
 	h.until(who, running.ID, "running")
 	inside := Caller{Kind: Inside, ID: running.ID}
 	seen := h.state(inside, st.ID, protocol.Full)
+	if len(seen.Outputs) != 1 || seen.Outputs[0].Size == 0 || seen.Outputs[0].SHA256 == "" {
+		t.Errorf("inside: %+v", seen.Outputs)
+	}
 	if len(seen.Tasks) != 1 || !strings.Contains(seen.Tasks[0].Stdout, "CANARY-STDOUT") || !strings.Contains(seen.Tasks[0].Stderr, "CANARY-STDERR") {
 		t.Errorf("inside: %+v", seen.Tasks)
 	}

@@ -83,3 +83,51 @@ func TestTexts(t *testing.T) {
 		}
 	}
 }
+
+// TestStateOf tells whose fault a failure was.
+func TestStateOf(t *testing.T) {
+	zero, three := 0, 3
+	for name, c := range map[string]struct {
+		tasks []job.TaskRun
+		want  string
+	}{
+		"exit code":            {[]job.TaskRun{{State: job.TaskFailed, ExitCode: &three}}, "failed"},
+		"the second":           {[]job.TaskRun{{State: job.TaskSucceeded, ExitCode: &zero}, {State: job.TaskFailed, ExitCode: &three}}, "failed"},
+		"nothing left":         {[]job.TaskRun{{State: job.TaskSucceeded, ExitCode: &zero}}, "failed"},
+		"never ran":            {[]job.TaskRun{{State: job.TaskFailed}}, broken},
+		"the second never ran": {[]job.TaskRun{{State: job.TaskSucceeded, ExitCode: &zero}, {State: job.TaskFailed}}, broken},
+		"no task":              {nil, broken},
+	} {
+		if got := stateOf(job.Job{State: job.Failed, Tasks: c.tasks}); got != c.want {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
+		}
+	}
+	if got := stateOf(job.Job{State: job.Running}); got != "running" {
+		t.Error(got)
+	}
+}
+
+// TestOutcome: no name of a person or a file, and no word of a program, is passed on.
+func TestOutcome(t *testing.T) {
+	code := 1
+	ran := []job.TaskRun{{State: job.TaskFailed, ExitCode: &code}}
+	for name, c := range map[string]struct {
+		j    job.Job
+		want string
+	}{
+		"exit code":  {job.Job{State: job.Failed, Tasks: ran, Reason: "The command ended with exit code 1."}, "exit code 1"},
+		"time":       {job.Job{State: job.Failed, Tasks: ran, Reason: "It ran longer than its limit of 1 hour and was stopped."}, "1 hour"},
+		"an output":  {job.Job{State: job.Failed, Tasks: ran, Reason: "The output CANARY may not be taken: CANARY."}, "not produced or may not"},
+		"the host":   {job.Job{State: job.Failed, Reason: "This server cannot run it safely: CANARY."}, "could not run it"},
+		"a person":   {job.Job{State: job.Refused, Reason: "Name of lena refused it: Not this one."}, "It was refused here: Not this one."},
+		"any more":   {job.Job{State: job.Refused, Reason: "It may not start any more. Name of rosa is no longer a member of the project."}, "any more"},
+		"cancelled":  {job.Job{State: job.Cancelled, Reason: "Name of lena cancelled it: CANARY"}, "It was cancelled."},
+		"rejected":   {job.Job{State: job.Rejected, Reason: "CANARY"}, "Reviewers rejected"},
+		"it goes on": {job.Job{State: job.Running, Reason: "CANARY"}, ""},
+	} {
+		got := outcome(c.j)
+		if !strings.Contains(got, c.want) || strings.Contains(got, "CANARY") || strings.Contains(got, "Name of") {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+}

@@ -92,10 +92,13 @@ func (s *Service) accept(ctx context.Context, o *order) (protocol.JobState, bool
 func (s *Service) hand(ctx context.Context, o *order, sub job.Submission) (protocol.JobState, bool, error) {
 	var give func()
 	sub.Also = func(tx *store.Tx, j job.Job) error {
-		if err := o.l.sound(j); err != nil {
+		err := o.l.sound(j)
+		if err == nil {
+			err = s.still(tx, o)
+		}
+		if err != nil {
 			return err
 		}
-		var err error
 		if give, err = s.quota(tx, o.p); err != nil {
 			return err
 		}
@@ -131,6 +134,18 @@ func (s *Service) meaning(o *order, err error) error {
 		return refuse(CodeMalformed, fault.Invalid, "Correct the request and send it again.", "%s", fault.Message(err)) // a file that the request names
 	}
 	return coded(codeOf(err), err)
+}
+
+// still refuses a program whose job has just ended.
+func (s *Service) still(tx *store.Tx, o *order) error {
+	if o.p.kind != Inside {
+		return nil
+	}
+	j, err := s.Jobs.Find(tx, o.who.ID)
+	if err == nil && !j.State.Active() {
+		return unknown()
+	}
+	return err
 }
 
 func (s *Service) quota(tx *store.Tx, p *party) (func(), error) {

@@ -122,17 +122,23 @@ func (s *Service) nudge() {
 	}
 }
 
-// stateOf tells a command that failed from a host that did.
+// stateOf tells a task that failed, by a command or by what it left, from a host
+// that did: then some task has no exit code although it failed, or none has any.
 func stateOf(j job.Job) string {
 	if j.State != job.Failed {
 		return string(j.State)
 	}
+	ran := false
 	for _, t := range j.Tasks {
-		if t.State == job.TaskFailed && t.ExitCode != nil {
-			return string(job.Failed)
+		if t.State == job.TaskFailed && t.ExitCode == nil {
+			return broken
 		}
+		ran = ran || t.ExitCode != nil
 	}
-	return broken
+	if !ran {
+		return broken
+	}
+	return string(job.Failed)
 }
 
 // Allowed is asked once more before a job starts; job.Deps.Allowed. What was true

@@ -63,7 +63,7 @@ func (s *Service) view(tx *store.Tx, p *party, t task, slug string, view protoco
 		st.FinishedAt = time.Time{}
 	}
 	st.Tasks = ended(j)
-	if err := s.outputs(tx, &st, t, j); err != nil {
+	if err := s.outputs(tx, p, &st, j); err != nil {
 		return st, err
 	}
 	if view == protocol.Full {
@@ -103,19 +103,21 @@ func ended(j job.Job) []protocol.TaskState {
 }
 
 // outputs lists files that are where they were asked for: in the project's tree, or
-// in a release. What is held has no name, no size and no hash outside.
-func (s *Service) outputs(tx *store.Tx, st *protocol.JobState, t task, j job.Job) error {
+// in a release. What is held has no name, no size and no hash outside; what is in the
+// tree has none either, beyond the very path that the caller asked for, because a
+// program could write what it has read into a name or a size.
+func (s *Service) outputs(tx *store.Tx, p *party, st *protocol.JobState, j job.Job) error {
 	var r release.Release
 	if j.State == job.Released {
 		var err error
-		if r, err = s.Releases.OfJob(tx, t.id); err != nil {
+		if r, err = s.Releases.OfJob(tx, j.ID); err != nil {
 			return err
 		}
 		st.Release = r.ID
 	} else if !j.State.Terminal() && j.State != job.Held {
 		return nil
 	}
-	found, err := s.Jobs.OutputsOf(tx, t.id)
+	found, err := s.Jobs.OutputsOf(tx, j.ID)
 	if err != nil {
 		return err
 	}
@@ -124,11 +126,24 @@ func (s *Service) outputs(tx *store.Tx, st *protocol.JobState, t task, j job.Job
 		if err != nil {
 			return err
 		}
+		if ok && o.Release == "" && p.kind != Inside {
+			o, ok = asked(o, j.Wants)
+		}
 		if ok {
 			st.Outputs = append(st.Outputs, o)
 		}
 	}
 	return nil
+}
+
+// asked is a file of the tree as callers outside see it: in their own words.
+func asked(o protocol.OutputFile, wants []job.WantInfo) (protocol.OutputFile, bool) {
+	for _, w := range wants {
+		if !w.Directory && w.Prefix == "" && w.Path == o.Path && w.Target == o.Target {
+			return protocol.OutputFile{Path: w.Path, Target: w.Target}, true
+		}
+	}
+	return o, false
 }
 
 // file is one output as a caller may know it; false for what is still held.
@@ -175,49 +190,4 @@ func (s *Service) streams(ctx context.Context, st *protocol.JobState) {
 			*x.to = text
 		}
 	}
-}
-
-// withheld says why a caller outside sees no output of programs.
-const withheld = "What the programs wrote to standard output and standard error stays inside. Only reviewed outputs leave this server."
-
-// messages says for people where a task stands. They name no person and no file.
-func messages(p *party, t task, j job.Job) []string {
-	var m []string
-	add := func(s string) {
-		if s != "" {
-			m = append(m, s)
-		}
-	}
-	add(waiting(t, j))
-	switch j.State {
-	case job.Failed, job.Cancelled, job.Refused, job.Rejected:
-		add(j.Reason)
-		add(j.Next)
-	}
-	if p.kind != Inside && len(j.Tasks) > 0 && j.Tasks[0].StartedAt != nil {
-		add(withheld)
-	}
-	return m
-}
-
-// waiting says what an open task waits for, and whose turn it is.
-func waiting(t task, j job.Job) string {
-	switch j.State {
-	case job.Submitted:
-		if j.WaitingImage != "" {
-			return "Waits for the image " + line(j.WaitingImage, 200) + ": an operator of this server has to import and approve it."
-		}
-		return "Waits for approval by the lead of the project or a data steward."
-	case job.Queued:
-		return "Waits for a free place on the server."
-	case job.Held:
-		if t.wayNote != "" {
-			return t.wayNote
-		}
-		if j.AirlockRequest != "" {
-			return "The outputs are held: a request for their release is with the reviewers or the person who answers for this task."
-		}
-		return "The outputs are held: the person in the project who answers for this task has to ask for their release."
-	}
-	return ""
 }

@@ -184,22 +184,31 @@ func TestCanaries(t *testing.T) {
 			fmt.Fprintf(&out, "%s,1\n", s)
 		}
 		_ = tk.WriteFile("/work/out/"+secrets[0]+".csv", out.Bytes()) // a name nobody asked for
+		_ = tk.WriteFile("/work/tree/"+secrets[1]+"/"+secrets[2], out.Bytes())
+		if tk.Argv[len(tk.Argv)-1] == "missing" {
+			return 0
+		}
 		if tk.WriteFile("/work/out/visits.csv", out.Bytes()) != nil {
 			return 1
 		}
-		return map[bool]int{true: 9}[len(tk.Argv) > 1]
+		return map[bool]int{true: 9}[tk.Argv[len(tk.Argv)-1] == "fail"]
 	})
 	p, who, token := h.client("Lab client")
 	_, hub := h.hub("North hub")
 	h.run()
 	var crossed strings.Builder
 	keep := func(v any, err error) { fmt.Fprintf(&crossed, "%+v %v\n", v, err) }
-	for _, argv := range [][]string{{"leak"}, {"leak", "fail"}} {
+	for _, argv := range [][]string{{"leak"}, {"leak", "fail"}, {"leak", "missing"}, {"leak", "tree"}} {
 		for _, c := range []Caller{who, hub} {
 			r := request(argv...)
-			r.Outputs = append(r.Outputs, protocol.Output{Path: "/work/out/*.csv", Prefix: "/work/out/", Target: "s3://all/"})
+			how := argv[len(argv)-1]
+			r.Outputs = append(r.Outputs, protocol.Output{Path: "/work/out/*.csv", Prefix: "/work/out/", Target: "s3://all/"},
+				protocol.Output{Path: "/work/tree", Directory: true, Target: "file:///project/all-" + how})
+			if how == "tree" {
+				r.Outputs = r.Outputs[2:]
+			}
 			st := h.submit(c, r)
-			end := map[bool]string{true: "failed", false: "held"}[len(argv) > 1]
+			end := map[string]string{"leak": "held", "fail": "failed", "missing": "failed", "tree": "completed"}[how]
 			h.until(c, st.ID, end)
 			h.g.wayOut(ctx)
 			for _, v := range []protocol.View{protocol.Minimal, protocol.Basic, protocol.Full} {

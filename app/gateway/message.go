@@ -1,0 +1,94 @@
+package gateway
+
+import (
+	"strings"
+
+	"tresor/app/job"
+)
+
+// withheld says why a caller outside sees no output of programs.
+const withheld = "What the programs wrote to standard output and standard error stays inside. Only reviewed outputs leave this server."
+
+// inTree says why files that stay inside have no size and no hash outside.
+const inTree = "Outputs below file:///project/ stay inside: their sizes, their hashes and the names of files in folders are shown inside only."
+
+// messages says for people where a task stands. They name no person and no file.
+func messages(p *party, t task, j job.Job) []string {
+	var m []string
+	add := func(s string) {
+		if s != "" {
+			m = append(m, s)
+		}
+	}
+	add(waiting(t, j))
+	if p.kind == Inside {
+		if j.State.Terminal() {
+			add(j.Reason)
+			add(j.Next)
+		}
+		return m
+	}
+	add(outcome(j))
+	if len(j.Tasks) > 0 && j.Tasks[0].StartedAt != nil {
+		add(withheld)
+	}
+	for _, w := range j.Wants {
+		if w.Tree != "" && j.State.Terminal() {
+			add(inTree)
+			break
+		}
+	}
+	return m
+}
+
+// fixedReasons begin the reasons of app/job that hold nothing but numbers. Another
+// reason may hold the name of a file or of a person, or words of a program.
+var fixedReasons = []string{"It ran longer than its limit of ", "It needed more memory than its limit of ", "The command ", "An input, a folder or a file of a standard stream "}
+
+// outcome says outside why a task ended as it did, in words that are ours.
+func outcome(j job.Job) string {
+	switch j.State {
+	case job.Failed:
+		if stateOf(j) == broken {
+			return "The server could not run it. Its operator finds the cause in the log under the task's id."
+		}
+		for _, head := range fixedReasons {
+			if strings.HasPrefix(j.Reason, head) {
+				return j.Reason + " Correct the task and send it again."
+			}
+		}
+		return "The command ended, but an output that the task names was not produced or may not be taken. Correct the task and send it again."
+	case job.Cancelled:
+		return "It was cancelled."
+	case job.Rejected:
+		return "Reviewers rejected the outputs. They will not leave this server."
+	case job.Refused:
+		if _, why, ok := strings.Cut(j.Reason, " refused it: "); ok { // without the name before
+			return "It was refused here: " + paragraph(why, 1000)
+		}
+		return "It may not run any more: something that was true when it was sent is not true now. Send it again, or ask the lead of the project."
+	}
+	return ""
+}
+
+// waiting says what an open task waits for, and whose turn it is.
+func waiting(t task, j job.Job) string {
+	switch j.State {
+	case job.Submitted:
+		if j.WaitingImage != "" {
+			return "Waits for the image " + line(j.WaitingImage, 200) + ": an operator of this server has to import and approve it."
+		}
+		return "Waits for approval by the lead of the project or a data steward."
+	case job.Queued:
+		return "Waits for a free place on the server."
+	case job.Held:
+		if t.wayNote != "" {
+			return t.wayNote
+		}
+		if j.AirlockRequest != "" {
+			return "The outputs are held: a request for their release is with the reviewers or the person who answers for this task."
+		}
+		return "The outputs are held: the person in the project who answers for this task has to ask for their release."
+	}
+	return ""
+}
