@@ -123,7 +123,11 @@ func TestTogether(t *testing.T) {
 		{"one", []model.State{run}, false, run},
 	} {
 		t.Run(x.name, func(t *testing.T) {
-			if got := together(x.states, x.stop); got != x.want {
+			n := map[model.State]int{}
+			for _, s := range x.states {
+				n[s]++
+			}
+			if got := together(n, x.stop); got != x.want {
 				t.Errorf("got %s, want %s", got, x.want)
 			}
 		})

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
 	"tresor/app/access"
 	"tresor/app/fault"
 	"tresor/app/live"
@@ -44,15 +46,9 @@ func (s *Service) create(ctx context.Context, c caller, t model.Task, key string
 		return "", err
 	}
 	id := s.IDs()
-	rows := make([]newPart, len(nodes))
-	for i, n := range nodes {
-		req := task.Request{Plugin: "tes", Method: http.MethodPost, Path: "/v1/tasks", Body: bodyFor(t, n),
-			Header: map[string][]string{"Content-Type": {"application/json"}}, OnBehalf: clip(c.name+" ("+c.handle+")", task.MaxOnBehalf)}
-		e, text, err := s.issue(ctx, n.Node, id, req)
-		if err != nil {
-			return "", refused(op, err)
-		}
-		rows[i] = newPart{node: n.Node, seq: e.Seq, envelope: text}
+	rows, err := s.orders(ctx, c, id, t, nodes)
+	if err != nil {
+		return "", refused(op, err)
 	}
 	if err := s.keep(ctx, op, c, id, t, key, rows); store.Duplicate(err) {
 		return s.repeated(ctx, op, c, t, key) // two at once: the other one was faster
@@ -63,6 +59,26 @@ func (s *Service) create(ctx context.Context, c caller, t model.Task, key string
 		s.wake(n.Node)
 	}
 	return id, nil
+}
+
+// orders signs one order per node, many at a time: their sequences then share
+// what it costs to make them durable.
+func (s *Service) orders(ctx context.Context, c caller, id string, t model.Task, nodes []ProjectNode) ([]newPart, error) {
+	rows := make([]newPart, len(nodes))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(64)
+	for i, n := range nodes {
+		g.Go(func() error {
+			req := task.Request{Plugin: "tes", Method: http.MethodPost, Path: "/v1/tasks", Body: bodyFor(t, n),
+				Header: map[string][]string{"Content-Type": {"application/json"}}, OnBehalf: clip(c.name+" ("+c.handle+")", task.MaxOnBehalf)}
+			e, text, err := s.issue(ctx, n.Node, id, req)
+			if err == nil {
+				rows[i] = newPart{node: n.Node, seq: e.Seq, envelope: text}
+			}
+			return err
+		})
+	}
+	return rows, g.Wait()
 }
 
 // repeated finds the task that was made with a key before.

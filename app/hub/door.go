@@ -26,7 +26,7 @@ func (s *Service) serve(w http.ResponseWriter, r *http.Request) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	to := route(r.URL.EscapedPath())
 	if err := to.check(r.Method); err != nil {
-		s.refuse(w, err)
+		s.refuse(w, r, err)
 		return
 	}
 	c, err := s.callerOf(r.Context(), bearer(r))
@@ -34,7 +34,7 @@ func (s *Service) serve(w http.ResponseWriter, r *http.Request) {
 		err = s.answer(w, r, c, to)
 	}
 	if err != nil {
-		s.refuse(w, err)
+		s.refuse(w, r, err)
 	}
 }
 
@@ -183,9 +183,13 @@ var statuses = map[fault.Kind]int{
 }
 
 // refuse answers with a problem document (RFC 9457).
-func (s *Service) refuse(w http.ResponseWriter, err error) {
+func (s *Service) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	e := s.asRefusal(w, err)
-	body, _ := json.Marshal(map[string]any{"type": "about:blank", "title": http.StatusText(e.status), "status": e.status, "detail": e.detail, "code": e.code})
+	p := map[string]any{"type": "about:blank", "title": http.StatusText(e.status), "status": e.status, "detail": e.detail, "code": e.code}
+	if id := r.Header.Get("Tresor-Correlation"); id != "" { // set by the server, never by the caller
+		p["correlation"] = id
+	}
+	body, _ := json.Marshal(p) // texts and a number
 	h := w.Header()
 	h.Set("Content-Type", "application/problem+json")
 	if e.allow != "" {

@@ -97,19 +97,19 @@ func (s *Service) put(tx *store.Tx, p part) error {
 
 // follow sets the state of a task from its parts.
 func (s *Service) follow(tx *store.Tx, task string) error {
-	all, err := parts(tx, `WHERE p.task = ?`, task)
+	n, err := countStates(tx, task)
 	if err != nil {
 		return err
 	}
-	states := make([]model.State, len(all))
-	stop := false
-	for i, p := range all {
-		states[i], stop = p.tes, p.wanted
-	}
-	now := together(states, stop)
 	var project, was string
-	if err := tx.QueryRow(`SELECT project, state FROM hub_task WHERE id = ?`, task).Scan(&project, &was); err != nil || was == string(now) {
+	var stop bool
+	err = tx.QueryRow(`SELECT project, state, cancel_at IS NOT NULL FROM hub_task WHERE id = ?`, task).Scan(&project, &was, &stop)
+	if err != nil {
 		return err
+	}
+	now := together(n, stop)
+	if was == string(now) {
+		return nil
 	}
 	var end *int64
 	if now.Over() {
@@ -133,28 +133,51 @@ func (s *Service) follow(tx *store.Tx, task string) error {
 //	some COMPLETE, others not                      SYSTEM_ERROR (results of the former are there)
 //	none COMPLETE, one SYSTEM_ERROR                SYSTEM_ERROR
 //	none COMPLETE, none SYSTEM_ERROR               EXECUTOR_ERROR
-func together(states []model.State, stop bool) model.State {
-	n := map[model.State]int{}
-	over := 0
-	for _, st := range states {
-		n[st]++
-		if st.Over() {
-			over++
+func together(n map[model.State]int, stop bool) model.State {
+	all, over := 0, 0
+	for state, k := range n {
+		all += k
+		if state.Over() {
+			over += k
 		}
 	}
 	switch {
-	case over < len(states) && (n[model.Running] > 0 || over > 0):
+	case over < all && (n[model.Running] > 0 || over > 0):
 		return model.Running
-	case over < len(states) && n[model.Initializing] > 0:
+	case over < all && n[model.Initializing] > 0:
 		return model.Initializing
-	case over < len(states) || len(states) == 0:
+	case over < all || all == 0:
 		return model.Queued
-	case n[states[0]] == len(states):
-		return states[0]
+	}
+	for state, k := range n {
+		if k == all {
+			return state
+		}
+	}
+	switch {
 	case stop && n[model.Canceled] > 0:
 		return model.Canceled
 	case n[model.Complete] > 0 || n[model.SystemError] > 0:
 		return model.SystemError
 	}
 	return model.ExecutorError
+}
+
+// countStates counts the parts of a task by their state.
+func countStates(tx *store.Tx, task string) (map[model.State]int, error) {
+	rows, err := tx.Query(`SELECT tes, count(*) FROM hub_part WHERE task = ? GROUP BY tes`, task)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	n := map[model.State]int{}
+	for rows.Next() {
+		var state model.State
+		var k int
+		if err := rows.Scan(&state, &k); err != nil {
+			return nil, err
+		}
+		n[state] = k
+	}
+	return n, rows.Err()
 }

@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"regexp"
+	"strings"
 
 	"tresor/app/access"
 	"tresor/app/fault"
@@ -292,7 +293,7 @@ func (s *Service) SetNode(ctx context.Context, actor access.Actor, idOrSlug, nod
 			return fault.New(op, fault.Invalid, "The name of the node %s cannot stand in the tag tres. Enrol it with a name of letters, digits, dots, dashes and spaces.", n.Name)
 		}
 		for _, other := range p.Nodes {
-			if other.Name == n.Name && other.Node != n.ID {
+			if strings.EqualFold(other.Name, n.Name) && other.Node != n.ID {
 				return fault.New(op, fault.Conflict, "The project has another node %s already. Two of one name cannot be told apart in the tag tres.", n.Name)
 			}
 		}
