@@ -168,7 +168,7 @@ var (
 )
 
 type rig struct {
-	t   *testing.T
+	t   testing.TB
 	dir string
 	db  *store.DB
 	log *audit.Log
@@ -181,7 +181,7 @@ type rig struct {
 	end     func()
 }
 
-func newRig(t *testing.T) *rig {
+func newRig(t testing.TB) *rig {
 	t.Helper()
 	r := &rig{t: t, dir: t.TempDir(), desk: newDesk()}
 	r.openDB()
@@ -350,7 +350,7 @@ func want(t *testing.T, what string, err error, kind fault.Kind, text string) {
 	}
 }
 
-func ctx5(t *testing.T) context.Context {
+func ctx5(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Second)
 	t.Cleanup(cancel)
 	return ctx
