@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
+
+	"tresor/app/gateway"
 )
 
 // description loads what the server says about itself.
@@ -24,7 +26,11 @@ func (w *world) description(t *testing.T) *openapi3.T {
 }
 
 func TestTheDescriptionIsValidAndComplete(t *testing.T) {
-	w := newWorld(t)
+	t.Run("appliance", func(t *testing.T) { newWorld(t).describesItself(t) })
+	t.Run("hub", func(t *testing.T) { newHubWorld(t).describesItself(t) })
+}
+
+func (w *world) describesItself(t *testing.T) {
 	doc := w.description(t)
 	if err := doc.Validate(t.Context()); err != nil {
 		t.Fatal(err)
@@ -144,7 +150,11 @@ func TestSchemas(t *testing.T) {
 // TestRequestSchemasRefuseWhatTheDecoderRefuses: a field that is not described
 // is not read, and the other way round.
 func TestRequestSchemasRefuseWhatTheDecoderRefuses(t *testing.T) {
-	w := newWorld(t)
+	t.Run("appliance", func(t *testing.T) { newWorld(t).decodesWhatItDescribes(t) })
+	t.Run("hub", func(t *testing.T) { newHubWorld(t).decodesWhatItDescribes(t) })
+}
+
+func (w *world) decodesWhatItDescribes(t *testing.T) {
 	doc := w.description(t)
 	for _, rt := range w.server.Routes() {
 		if rt.body != JSON {
@@ -171,14 +181,15 @@ func TestRequestSchemasRefuseWhatTheDecoderRefuses(t *testing.T) {
 // FuzzRequests: no body of any route makes decoding panic or answer anything
 // but Invalid.
 func FuzzRequests(f *testing.F) {
-	w := &Server{Deps: Deps{Intake: Intake{Dataset: 1, Image: 1}}}
+	appliance := &Server{Deps: Deps{Intake: Intake{Dataset: 1, Image: 1}, Gateway: &gateway.Service{}}}
+	rendezvous := &Server{Deps: Deps{Hub: &fakeHub{}}}
 	var types []reflect.Type
-	for _, rt := range w.table() {
+	for _, rt := range append(appliance.table(), rendezvous.table()...) {
 		if rt.body == JSON {
 			types = append(types, rt.in)
 		}
 	}
-	for i, body := range []string{`{}`, `{"name":"x","sql":[{"output":"a","sql":"b"}]}`, `{"roles":["operator"]}`, `{"ends_at":"2027-01-01T00:00:00Z"}`, `{"limits":{"memory":-1}}`, `[]`, `null`, `{"tasks":[{"argv":[1]}]}`} {
+	for i, body := range []string{`{}`, `{"name":"x","sql":[{"output":"a","sql":"b"}]}`, `{"roles":["operator"]}`, `{"ends_at":"2027-01-01T00:00:00Z"}`, `{"limits":{"memory":-1}}`, `{"quotas":{"cores":1e99}}`, `{"settings":{"a":1}}`, `{"datasets":"*","sponsor":null}`, `[]`, `null`, `{"tasks":[{"argv":[1]}]}`} {
 		f.Add(uint8(i), body)
 	}
 	f.Fuzz(func(t *testing.T, which uint8, body string) {
