@@ -6,6 +6,7 @@ import (
 	"tresor/app/access"
 	"tresor/app/gateway/link"
 	"tresor/app/gateway/plug"
+	"tresor/app/hub"
 )
 
 // Plugins is what the pages know of plugins and may ask of them.
@@ -37,3 +38,9 @@ type Links interface {
 	// Changed makes the links follow a change of a principal at once.
 	Changed()
 }
+
+var (
+	_ Plugins = (*plug.Service)(nil)
+	_ Links   = (*link.Service)(nil)
+	_ HubDesk = (*hub.Service)(nil)
+)
