@@ -42,7 +42,7 @@ func sh(script string) job.Task {
 // end submits a job and waits for its end.
 func (f *files) end(sub job.Submission, want job.State) job.Job {
 	f.t.Helper()
-	sub.Project, sub.Name, sub.Via = f.project, "files", "client:test"
+	sub.Project, sub.Name, sub.Via, sub.WaitForImage = f.project, "files", "client:test", true
 	j, err := f.App.Jobs.Submit(f.t.Context(), f.who, sub)
 	if err != nil {
 		f.t.Fatal(err)

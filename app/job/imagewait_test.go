@@ -161,8 +161,12 @@ func TestWaitingEnds(t *testing.T) {
 	j := h.waiting("b")
 	_, err := h.job.Approve(ctx, h.in(lena), j.ID, "")
 	wantFault(t, err, fault.Conflict, "waits for the image b")
-	if turns := h.turns(lena); turns != 0 {
-		t.Errorf("%d turns for what nobody can decide yet", turns)
+	if turns := h.turns(lena); len(turns) != 0 {
+		t.Errorf("turns for what nobody can decide yet: %+v", turns)
+	}
+	h.waiting("b")
+	if turns := h.turns(olga); len(turns) != 1 || turns[0].Title != "Image b, for 2 jobs" || turns[0].Project != "Project alpha" || turns[0].WaitingSince.IsZero() {
+		t.Errorf("turns of an operator: %+v", turns)
 	}
 	if _, err := h.job.Cancel(ctx, h.in(rosa), j.ID, ""); err != nil {
 		t.Fatal(err)
@@ -182,18 +186,17 @@ func TestWaitingEnds(t *testing.T) {
 	}
 }
 
-func (h *house) turns(a access.Actor) int {
+func (h *house) turns(a access.Actor) (list []Turn) {
 	h.t.Helper()
-	n := 0
 	err := h.db.View(context.Background(), func(tx *store.Tx) error {
-		list, err := h.job.Waiting(tx, h.in(a))
-		n = len(list)
+		var err error
+		list, err = h.job.Waiting(tx, h.in(a))
 		return err
 	})
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	return n
+	return list
 }
 
 func TestImagesThatAreNotWaitedFor(t *testing.T) {

@@ -175,7 +175,53 @@ func (s *Service) Waiting(tx *store.Tx, actor access.Actor) ([]Turn, error) {
 			turns = append(turns, t)
 		}
 	}
-	return turns, nil
+	if !access.Can(actor, access.ImageApprove, access.Thing{}) {
+		return turns, nil
+	}
+	images, err := s.imageTurns(tx)
+	return append(turns, images...), err
+}
+
+// imageTurns are the images that jobs wait for: an operator imports or approves them.
+func (s *Service) imageTurns(tx *store.Tx) ([]Turn, error) {
+	rows, err := tx.Query(`SELECT waits_image, min(created_at), count(*), count(DISTINCT project), min(project)
+		FROM job WHERE waits_image <> '' GROUP BY waits_image ORDER BY 2 LIMIT ?`, maxTurns)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var turns []Turn
+	for rows.Next() {
+		t := Turn{Kind: "job-image", Href: "/images", Action: "Import or approve it"}
+		var ref string
+		var since, jobs, projects int64
+		if err := rows.Scan(&ref, &since, &jobs, &projects, &t.ProjectID); err != nil {
+			return nil, err
+		}
+		t.Title, t.WaitingSince = fmt.Sprintf("Image %s, for %s", clip(ref), plural(jobs, "job")), store.Time(since)
+		if projects > 1 {
+			t.Project, t.ProjectID = fmt.Sprintf("%d projects", projects), ""
+		}
+		turns = append(turns, t)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return turns, s.nameTurns(tx, turns)
+}
+
+func (s *Service) nameTurns(tx *store.Tx, turns []Turn) error {
+	for i := range turns {
+		if turns[i].ProjectID == "" {
+			continue
+		}
+		p, err := s.Projects.Head(tx, turns[i].ProjectID)
+		if err != nil {
+			return err
+		}
+		turns[i].Project = p.Name
+	}
+	return nil
 }
 
 func turn(j Job, actor access.Actor) (Turn, bool) {

@@ -99,6 +99,9 @@ func TestFilesGoWhereTheyAreNamed(t *testing.T) {
 	if p := j.Places[2]; len(p.Files) != 2 || p.Size != 6 || p.SHA256 == "" {
 		t.Errorf("place %+v", p)
 	}
+	if p := h.as(olga, j.ID).Places; p[2].SHA256 != "" || p[2].Files != nil || p[3].SHA256 != "" || p[0].SHA256 == "" || p[2].Size != 6 {
+		t.Errorf("an operator sees %+v", p)
+	}
 	h.cleaned(j.ID)
 	h.wait("the inputs are gone", func() bool { _, err := os.Stat(h.job.folder(j.ID) + "/in"); return os.IsNotExist(err) })
 }

@@ -61,7 +61,7 @@ func (s *Service) shown(_ context.Context, actor access.Actor, j Job) Job {
 		j.Next = "The server's container engine does not answer yet. The job starts when it does; an operator sees why on the System page."
 	}
 	if !access.Can(actor, access.DatasetValues, j.thing()) {
-		j.Outputs = withoutShape(j.Outputs)
+		j.Outputs, j.Places = withoutShape(j.Outputs), withoutHashes(j.Places)
 	}
 	j.content = nil
 	none(&j.Tasks)
@@ -83,6 +83,20 @@ func withoutShape(all []output.Output) []output.Output {
 	for i, o := range all {
 		o.SHA256, o.Rows, o.Cols, o.Kind = "", 0, 0, output.Other
 		list[i] = o
+	}
+	return list
+}
+
+// withoutHashes is withoutShape for inputs that a program of the project has made:
+// the files of its tree. What came with the submission, or is described in a
+// catalogue, is no secret.
+func withoutHashes(all []PlaceInfo) []PlaceInfo {
+	list := make([]PlaceInfo, len(all))
+	for i, p := range all {
+		if p.From == FromTree {
+			p.SHA256, p.Files = "", nil
+		}
+		list[i] = p
 	}
 	return list
 }

@@ -99,7 +99,7 @@ func (s *Service) record(tx *store.Tx, j *Job, actor access.Actor, p project.Pro
 	}
 	e := audit.By(actor, "job.submitted", Subject(j.ID), p.ID, "request_sha256", j.requestHash, "tasks", strconv.Itoa(len(j.Tasks)))
 	if j.Via != "" {
-		e.Detail["by"] = j.Via
+		e.Detail["door"] = j.Via
 	}
 	if _, err := s.Log.Append(tx, e); err != nil {
 		return fault.Wrap("job.Submit", err)
