@@ -153,7 +153,8 @@ func newHouse(t testing.TB) *house {
 	must(err)
 	h.outputs = output.New(h.vault, ids)
 	h.tree = tree.New(tree.Deps{DB: h.db, Log: h.log, Vault: h.vault})
-	must(os.WriteFile(in("visits.csv"), []byte("a,b\n1,2\n"), 0o600))
+	must(os.MkdirAll(in("files"), 0o700))
+	must(os.WriteFile(in("files/visits.csv"), []byte("a,b\n1,2\n"), 0o600))
 	h.jobs = job.New(job.Deps{DB: h.db, Log: h.log, Live: h.live, Runner: h.runner, Projects: h.projects, Datasets: data{dir}, Images: h.images, Outputs: h.outputs,
 		Tree: h.tree, Vault: h.vault, Dir: in("jobs"), IDs: ids, Now: h.now, Budget: job.Budget{Cores: 4, Memory: 64 << 30}})
 	h.airlock = airlock.New(airlock.Deps{DB: h.db, Log: h.log, Live: h.live, Vault: h.vault, Projects: h.projects, Jobs: h.jobs, Outputs: h.outputs, IDs: ids})
