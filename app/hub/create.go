@@ -2,19 +2,12 @@ package hub
 
 import (
 	"context"
-	"maps"
-	"net/http"
 	"slices"
 	"strings"
 
-	"golang.org/x/sync/errgroup"
-
-	"tresor/app/access"
 	"tresor/app/fault"
 	"tresor/app/live"
 	"tresor/app/store"
-	fed "tresor/fed/hub"
-	"tresor/fed/task"
 	"tresor/fed/wire"
 	"tresor/plugins/builtin/tes/model"
 )
@@ -59,26 +52,6 @@ func (s *Service) create(ctx context.Context, c caller, t model.Task, key string
 		s.wake(n.Node)
 	}
 	return id, nil
-}
-
-// orders signs one order per node, many at a time: their sequences then share
-// what it costs to make them durable.
-func (s *Service) orders(ctx context.Context, c caller, id string, t model.Task, nodes []ProjectNode) ([]newPart, error) {
-	rows := make([]newPart, len(nodes))
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(64)
-	for i, n := range nodes {
-		g.Go(func() error {
-			req := task.Request{Plugin: "tes", Method: http.MethodPost, Path: "/v1/tasks", Body: bodyFor(t, n),
-				Header: map[string][]string{"Content-Type": {"application/json"}}, OnBehalf: clip(c.name+" ("+c.handle+")", task.MaxOnBehalf)}
-			e, text, err := s.issue(ctx, n.Node, id, req)
-			if err == nil {
-				rows[i] = newPart{node: n.Node, seq: e.Seq, envelope: text}
-			}
-			return err
-		})
-	}
-	return rows, g.Wait()
 }
 
 // repeated finds the task that was made with a key before.
@@ -146,37 +119,6 @@ func names(nodes []ProjectNode) string {
 	return strings.Join(all, ", ")
 }
 
-// bodyFor is the task as one node gets it.
-func bodyFor(t model.Task, n ProjectNode) []byte {
-	t.Tags = maps.Clone(t.Tags)
-	if t.Tags == nil {
-		t.Tags = map[string]string{}
-	}
-	delete(t.Tags, nodesTag)
-	t.Tags["project"] = n.Remote
-	return model.AppendRequest(nil, &t)
-}
-
-// issue makes a signed order for a node and gives its encoding too.
-func (s *Service) issue(ctx context.Context, node, id string, req task.Request) (*wire.Envelope, string, error) {
-	body, err := req.Encode()
-	if err != nil {
-		return nil, "", err
-	}
-	e, err := s.fed().Issue(ctx, wire.KeyID(node), fed.Order{ID: id, Kind: task.KindHTTP, Body: body, Life: orderLife})
-	if err != nil {
-		return nil, "", err
-	}
-	text, err := e.Encode()
-	return e, string(text), err
-}
-
-type newPart struct {
-	node     string
-	seq      uint64
-	envelope string
-}
-
 // keep stores task and orders in one transaction.
 func (s *Service) keep(ctx context.Context, op string, c caller, id string, t model.Task, key string, rows []newPart) error {
 	document := model.AppendRequest(nil, &t)
@@ -220,62 +162,4 @@ func (s *Service) tell(tx *store.Tx, id string) {
 	tx.AfterCommit(func() {
 		s.Live.Publish("hub", live.Event{Type: "hub.task", At: at, Data: map[string]string{"task": id}})
 	})
-}
-
-// Cancel asks all nodes for the end of a task, also those that are offline: they
-// are told when they are back. A part that was not sent yet never will be.
-// Cancelling a task that has ended changes nothing.
-func (s *Service) Cancel(ctx context.Context, actor access.Actor, id string) (Task, error) {
-	const op = "hub.Cancel"
-	var nodes []string
-	err := s.DB.Update(ctx, func(tx *store.Tx) error {
-		var project, owner string
-		var end, cancel *int64
-		err := tx.QueryRow(`SELECT project, person, ended_at, cancel_at FROM hub_task WHERE id = ?`, id).Scan(&project, &owner, &end, &cancel)
-		if store.NotFound(err) {
-			return fault.New(op, fault.NotFound, access.NotSeen)
-		}
-		if err != nil {
-			return err
-		}
-		if err := access.May(actor, access.HubCancel, access.Thing{Project: project, Owner: owner}); err != nil {
-			return err
-		}
-		if end != nil || cancel != nil {
-			return nil
-		}
-		nodes, err = s.stopParts(tx, actor, id, project)
-		return err
-	})
-	if err != nil {
-		return Task{}, fault.Wrap(op, err)
-	}
-	for _, n := range nodes {
-		s.wake(n)
-	}
-	return s.Task(ctx, actor, id)
-}
-
-func (s *Service) stopParts(tx *store.Tx, actor access.Actor, id, project string) (nodes []string, err error) {
-	if _, err := tx.Exec(`UPDATE hub_task SET cancel_at = ?, cancel_by = ? WHERE id = ?`, store.Millis(tx.Now()), actor.Handle, id); err != nil {
-		return nil, err
-	}
-	if err := s.note(tx, actor, "task.cancelled", "task:"+id, project); err != nil {
-		return nil, err
-	}
-	all, err := parts(tx, `WHERE p.task = ?`, id)
-	if err != nil {
-		return nil, err
-	}
-	for _, p := range all {
-		nodes = append(nodes, p.node)
-		if p.state != waiting {
-			continue
-		}
-		p.state, p.tes, p.trouble = cancelled, model.Canceled, ""
-		if err := s.put(tx, p); err != nil {
-			return nil, err
-		}
-	}
-	return nodes, s.follow(tx, id)
 }

@@ -2,11 +2,6 @@ package hub
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
-	"net/http"
 	"reflect"
 	"sync"
 	"time"
@@ -15,7 +10,6 @@ import (
 	"tresor/app/store"
 	"tresor/fed/link"
 	"tresor/fed/task"
-	"tresor/fed/wire"
 	"tresor/plugins/builtin/tes/model"
 )
 
@@ -50,20 +44,6 @@ func (w *worker) questions() func(context.Context) time.Duration {
 		}
 		next := w.ask(ctx, paces)
 		return max(min(next, again.Sub(w.s.Now())), 10*time.Millisecond)
-	}
-}
-
-// touch notes when a link began or ended.
-func (w *worker) touch(ctx context.Context, at int64) {
-	err := w.s.DB.Update(ctx, func(tx *store.Tx) error {
-		_, err := tx.Exec(`UPDATE hub_node SET seen_at = ? WHERE id = ?`, at, w.node)
-		if w.s.Live != nil {
-			w.s.tellNodes(tx)
-		}
-		return err
-	})
-	if err != nil && ctx.Err() == nil {
-		w.s.Logger.Error("the last contact was not noted", "node", w.node, "error", err)
 	}
 }
 
@@ -190,126 +170,4 @@ func (s *Service) settlePart(tx *store.Tx, p *part) error {
 	}
 	p.state, p.tes = ended, p.log.State
 	return s.note(tx, access.System, "part.ended", "task:"+p.task, "", "node", p.node, "state", string(p.tes))
-}
-
-// trouble is a sentence for the page of a task.
-func trouble(err error) string {
-	var r *wire.Refusal
-	var status *statusError
-	var bad *badResult
-	switch {
-	case errors.As(err, &bad):
-		return bad.why
-	case errors.As(err, &r):
-		return clip(r.Text, maxMessage)
-	case errors.As(err, &status):
-		return status.Error()
-	case errors.Is(err, context.DeadlineExceeded):
-		return "The node did not answer in time."
-	}
-	return "The link ended before the node had answered."
-}
-
-// statusError is an answer that is not 200.
-type statusError struct {
-	status int
-	text   string
-}
-
-func (e *statusError) Error() string {
-	if e.text == "" {
-		return fmt.Sprintf("The node answered %d.", e.status)
-	}
-	return fmt.Sprintf("The node answered %d: %s", e.status, e.text)
-}
-
-// get reads one page of the node, at most most bytes of it.
-func (w *worker) get(ctx context.Context, path string, most int64) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, w.s.Pace.Call)
-	defer cancel()
-	resp, err := w.open(ctx, path)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, most+1))
-	if err != nil {
-		return nil, err
-	}
-	if int64(len(body)) > most {
-		return nil, wire.Refuse(wire.CodeSize, "The node's answer is longer than %d bytes.", most)
-	}
-	return body, nil
-}
-
-// open asks for a page; an answer that is not 200 is a statusError.
-func (w *worker) open(ctx context.Context, path string) (*http.Response, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://node"+path, nil)
-	if err != nil {
-		return nil, err
-	}
-	resp, err := w.s.fed().RoundTripper(wire.KeyID(w.node)).RoundTrip(r)
-	if err != nil {
-		return nil, err
-	}
-	if resp.StatusCode == http.StatusOK {
-		return resp, nil
-	}
-	defer resp.Body.Close()
-	body, _ := io.ReadAll(io.LimitReader(resp.Body, 16<<10)) // only for its words
-	if r, err := wire.DecodeRefusal(body); err == nil {
-		return nil, r
-	}
-	_, text, _ := problem(task.Answer{Status: resp.StatusCode, Header: resp.Header, Body: body})
-	return nil, &statusError{resp.StatusCode, text}
-}
-
-// meet reads how the node is and what it publishes.
-func (w *worker) meet(ctx context.Context) {
-	var f facts
-	body, err := w.get(ctx, task.PathPing, wire.MaxMessage)
-	if err == nil {
-		var p task.Ping
-		if p, err = task.DecodePing(body); err == nil {
-			f = factsOf(p)
-		}
-	}
-	var c task.Catalogue
-	if err == nil {
-		if body, err = w.get(ctx, task.PathCatalogue, task.MaxCatalogue); err == nil {
-			c, err = task.DecodeCatalogue(body)
-		}
-	}
-	if ctx.Err() != nil {
-		return
-	}
-	if err != nil {
-		f.Trouble, f.Paused = trouble(err), f.Paused || errors.Is(err, wire.For(wire.CodePaused))
-	}
-	werr := w.s.DB.Update(ctx, func(tx *store.Tx) error { return w.s.putFacts(tx, w.node, f, c, err == nil) })
-	if werr != nil {
-		w.s.Logger.Error("a node's pages were not kept", "node", w.node, "error", werr)
-	}
-}
-
-func (s *Service) putFacts(tx *store.Tx, node string, f facts, c task.Catalogue, published bool) error {
-	text, err := json.Marshal(f)
-	if err != nil {
-		return err
-	}
-	now := store.Millis(tx.Now())
-	if _, err := tx.Exec(`UPDATE hub_node SET facts = ?, seen_at = ? WHERE id = ?`, string(text), now, node); err != nil {
-		return err
-	}
-	if published {
-		text, err := json.Marshal(tidy(c))
-		if err != nil {
-			return err
-		}
-		if _, err := tx.Exec(`UPDATE hub_node SET catalogue = ?, catalogue_at = ? WHERE id = ?`, string(text), now, node); err != nil {
-			return err
-		}
-	}
-	s.tellNodes(tx)
-	return nil
 }

@@ -2,23 +2,15 @@ package hub
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"io"
 	"os"
 	"path/filepath"
-	"strings"
-	"sync/atomic"
 	"time"
 
 	"tresor/app/access"
-	"tresor/app/fault"
-	"tresor/app/release"
 	"tresor/app/store"
 	"tresor/fed/link"
-	"tresor/fed/task"
 	"tresor/fed/wire"
 	"tresor/plugins/builtin/tes/model"
 )
@@ -93,124 +85,6 @@ func (w *worker) fetch(ctx context.Context, x wantedResult) (left bool, err erro
 	return !final, w.noResult(ctx, x, trouble(err), counts, final)
 }
 
-// badResult is a zip that will not get better.
-type badResult struct{ why string }
-
-func (e *badResult) Error() string { return e.why }
-
-func isBad(err error) bool {
-	var bad *badResult
-	return errors.As(err, &bad)
-}
-
-// got is a zip in a file of its own, not yet under its name.
-type got struct {
-	file   string
-	sha256 string
-	size   int64
-	facts  Verified
-}
-
-// Verified is what a check of a released zip found.
-type Verified struct {
-	Release string
-	Root    string // of the audit log that it proves against
-	Files   []File
-}
-
-// verifyRelease checks the zip as anybody can who holds it. The signature of the
-// node's log is left aside: its key is not known here.
-func verifyRelease(r io.ReaderAt, size int64) (Verified, error) {
-	rep, err := release.Verify(r, size, "")
-	if err != nil {
-		return Verified{}, err
-	}
-	v := Verified{Release: rep.Release, Root: rep.LogRoot}
-	for _, f := range rep.Files {
-		v.Files = append(v.Files, File{Path: f.Path, Size: f.Size, SHA256: f.SHA256})
-	}
-	return v, nil
-}
-
-func (w *worker) download(ctx context.Context, x wantedResult) (g got, err error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	guard := newSlowGuard(w.s.Pace.Call, cancel)
-	defer guard.end()
-	resp, err := w.open(ctx, task.PluginPath("tes")+"/releases/"+x.release)
-	if err != nil {
-		return g, guard.or(err)
-	}
-	defer resp.Body.Close()
-	guard.r = resp.Body
-	f, err := os.CreateTemp(w.s.Results, ".in-*")
-	if err != nil {
-		return g, err
-	}
-	defer func() {
-		f.Close()
-		if err != nil {
-			os.Remove(f.Name())
-		}
-	}()
-	sum := sha256.New()
-	g.size, err = io.Copy(io.MultiWriter(f, sum), io.LimitReader(guard, w.s.Pace.MaxResult+1))
-	switch {
-	case g.size > w.s.Pace.MaxResult:
-		return g, &badResult{"The node's result is larger than this hub takes."}
-	case err != nil:
-		return g, err
-	case resp.ContentLength >= 0 && resp.ContentLength != g.size:
-		return g, io.ErrUnexpectedEOF
-	}
-	if g.facts, err = w.s.verify(f, g.size); err != nil {
-		return g, &badResult{"What the node sent is not a released zip: " + clip(fault.Message(err), maxMessage)}
-	}
-	if g.facts.Release != x.release {
-		return g, &badResult{"The node sent another release than the one that was asked for."}
-	}
-	g.file, g.sha256 = f.Name(), hex.EncodeToString(sum.Sum(nil))
-	return g, f.Sync()
-}
-
-// slowGuard ends a transfer of which nothing comes for a while, from the question on.
-type slowGuard struct {
-	r     io.Reader
-	each  time.Duration
-	t     *time.Timer
-	ended atomic.Bool
-}
-
-func newSlowGuard(each time.Duration, stop func()) *slowGuard {
-	s := &slowGuard{each: each}
-	s.t = time.AfterFunc(each, func() { s.ended.Store(true); stop() })
-	return s
-}
-
-// Read never takes the end that it made itself for the end of the zip.
-func (s *slowGuard) Read(p []byte) (int, error) {
-	s.t.Reset(s.each)
-	n, err := s.r.Read(p)
-	if s.ended.Load() {
-		return 0, context.DeadlineExceeded
-	}
-	return n, err
-}
-
-// or gives the reason for err.
-func (s *slowGuard) or(err error) error {
-	if s.ended.Load() {
-		return context.DeadlineExceeded
-	}
-	return err
-}
-
-func (s *slowGuard) end() { s.t.Stop() }
-
-func (s *Service) resultFile(task, node string) string {
-	return filepath.Join(s.Results, task, node+".zip")
-}
-
 // keepResult puts the zip under its name and then ends the part, in that order: a
 // crash in between fetches it again.
 func (w *worker) keepResult(ctx context.Context, x wantedResult, g got) error {
@@ -267,69 +141,4 @@ func (s *Service) sweepResults() {
 			s.Logger.Warn("a half fetched result stays", "file", f, "error", err)
 		}
 	}
-}
-
-// ResultFile is a released zip of one node. The caller closes it.
-type ResultFile struct {
-	*os.File
-	Name   string // for a download
-	Size   int64
-	SHA256 string
-}
-
-// Result opens what a node released of a task. node is an id or a name. Errors:
-// NotFound, Unavailable while it is still being fetched, Conflict when it was refused.
-func (s *Service) Result(ctx context.Context, actor access.Actor, id, node string) (*ResultFile, error) {
-	const op = "hub.Result"
-	t, err := s.Task(ctx, actor, id)
-	if err != nil {
-		return nil, fault.Wrap(op, err)
-	}
-	if err := access.May(actor, access.HubResults, access.Thing{Project: t.Project, Owner: t.Owner}); err != nil {
-		return nil, fault.Wrap(op, err)
-	}
-	for _, p := range t.Parts {
-		if p.Node == node || strings.EqualFold(p.Name, node) {
-			return s.openResult(ctx, op, actor, t, p)
-		}
-	}
-	return nil, fault.New(op, fault.NotFound, "The task has no part at a node %q.", clip(node, 60))
-}
-
-func (s *Service) openResult(ctx context.Context, op string, actor access.Actor, t Task, p Part) (*ResultFile, error) {
-	switch {
-	case p.Result == nil:
-		return nil, fault.New(op, fault.NotFound, "The node %s has released nothing of this task.", p.Name)
-	case p.Result.State == "wanted":
-		s.wake(p.Node)
-		return nil, fault.New(op, fault.Unavailable, "The result of the node %s is being fetched. Try again in a moment.", p.Name)
-	case p.Result.State == "refused":
-		return nil, fault.New(op, fault.Conflict, "The result of the node %s could not be taken: %s", p.Name, p.Result.Trouble)
-	}
-	f, err := os.Open(s.resultFile(t.ID, p.Node))
-	if err != nil {
-		return nil, fault.Kinded(op, fault.Internal, err, "The result of the node %s is missing on this hub's disk.", p.Name)
-	}
-	sum, err := hashOf(f)
-	if err != nil || sum != p.Result.SHA256 {
-		f.Close()
-		return nil, fault.Kinded(op, fault.Internal, err, "The result of the node %s is damaged on this hub's disk. The node still has the release %s.", p.Name, p.Result.Release)
-	}
-	err = s.DB.Update(ctx, func(tx *store.Tx) error {
-		return s.note(tx, actor, "result.opened", "task:"+t.ID, t.Project, "node", p.Node)
-	})
-	if err != nil {
-		f.Close()
-		return nil, fault.Wrap(op, err)
-	}
-	return &ResultFile{File: f, Name: t.ID + "-" + p.Name + ".zip", Size: p.Result.Size, SHA256: sum}, nil
-}
-
-func hashOf(f *os.File) (string, error) {
-	sum := sha256.New()
-	if _, err := io.Copy(sum, f); err != nil {
-		return "", err
-	}
-	_, err := f.Seek(0, io.SeekStart)
-	return hex.EncodeToString(sum.Sum(nil)), err
 }

@@ -1,0 +1,57 @@
+package hub
+
+import (
+	"context"
+
+	"tresor/app/access"
+	"tresor/app/store"
+	"tresor/fed/wire"
+	"tresor/plugins/builtin/tes/model"
+)
+
+// refuse ends a part for good.
+func (w *worker) refuse(ctx context.Context, p part, code, text, correlation string) error {
+	return w.change(ctx, p, func(tx *store.Tx, now *part) error {
+		now.state, now.tes, now.code, now.text, now.correlation, now.trouble = denied, model.SystemError, code, text, correlation, ""
+		return w.s.note(tx, access.System, "part.refused", "task:"+p.task, "", "node", p.node, "code", code)
+	})
+}
+
+// change applies do to the part as it is now. A part that has ended stays.
+func (w *worker) change(ctx context.Context, p part, do func(*store.Tx, *part) error) error {
+	return w.s.DB.Update(ctx, func(tx *store.Tx) error {
+		all, err := parts(tx, `WHERE p.task = ? AND p.node = ?`, p.task, p.node)
+		if err != nil || len(all) != 1 || all[0].over() {
+			return err
+		}
+		if err := do(tx, &all[0]); err != nil {
+			return err
+		}
+		return w.s.put(tx, all[0])
+	})
+}
+
+func (p part) over() bool { return p.state == ended || p.state == denied || p.state == cancelled }
+
+// endPartsOf ends everything at a node that was revoked.
+func (s *Service) endPartsOf(tx *store.Tx, node string) error {
+	all, err := parts(tx, `WHERE p.node = ? AND p.state IN ('waiting', 'offered', 'accepted')`, node)
+	if err != nil {
+		return err
+	}
+	for _, p := range all {
+		was := p.state
+		p.state, p.tes, p.code, p.trouble = denied, model.SystemError, string(wire.CodeRevoked), ""
+		p.text = "The node was revoked at the hub before its task had ended."
+		if was == waiting {
+			p.text = "The node was revoked at the hub before the task was sent."
+		}
+		if err := s.note(tx, access.System, "part.refused", "task:"+p.task, "", "node", p.node, "code", p.code); err != nil {
+			return err
+		}
+		if err := s.put(tx, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,89 @@
+package hub
+
+import (
+	"context"
+	"time"
+
+	"tresor/app/access"
+	"tresor/app/fault"
+	"tresor/app/store"
+)
+
+// Overview shows the hub itself.
+func (s *Service) Overview(ctx context.Context, actor access.Actor) (Overview, error) {
+	const op = "hub.Overview"
+	if err := access.May(actor, access.HubRead, access.Thing{}); err != nil {
+		return Overview{}, fault.Wrap(op, err)
+	}
+	k := s.keys.get()
+	o := Overview{Name: s.Name, Key: string(k.id()), Address: s.address()}
+	if k.Next != nil {
+		o.Rotation = &Rotation{Next: string(k.Succession.New.ID()), Until: time.UnixMilli(k.Succession.Until).UTC()}
+	}
+	for _, st := range s.fed().Nodes() {
+		if !st.Peer.Revoked.IsZero() {
+			continue
+		}
+		o.Nodes++
+		if st.Online {
+			o.Online++
+		}
+		if o.Rotation != nil && st.Announced == k.Succession.New.ID() {
+			o.Rotation.Known++
+		}
+	}
+	if o.Rotation != nil {
+		o.Rotation.Nodes = o.Nodes
+	}
+	err := s.DB.View(ctx, func(tx *store.Tx) error {
+		return tx.QueryRow(`SELECT count(*) FROM hub_task WHERE ended_at IS NULL`).Scan(&o.Open)
+	})
+	return o, fault.Wrap(op, err)
+}
+
+// address is what a node's operator types.
+func (s *Service) address() string { return s.URL() }
+
+// overlap is how long the old and the new key are both good.
+const overlap = 30 * 24 * time.Hour
+
+// Rotate begins to replace the hub's key: nodes learn the new one when they
+// connect, and when all have it the hub changes by itself.
+func (s *Service) Rotate(ctx context.Context, actor access.Actor) (Overview, error) {
+	const op = "hub.Rotate"
+	if err := access.May(actor, access.HubManage, access.Thing{}); err != nil {
+		return Overview{}, fault.Wrap(op, err)
+	}
+	if s.keys.get().Next == nil {
+		if err := s.keys.begin(s.Now().Add(overlap)); err != nil {
+			return Overview{}, fault.Wrap(op, err)
+		}
+		next := s.keys.get().Succession.New.ID()
+		err := s.DB.Update(ctx, func(tx *store.Tx) error { return s.note(tx, actor, "hub.rotating", "hub", "", "key", string(next)) })
+		if err != nil {
+			return Overview{}, fault.Wrap(op, err)
+		}
+	}
+	for _, st := range s.fed().Nodes() {
+		s.fed().Drop(st.Peer.ID) // a node hears of the new key when it dials again
+	}
+	return s.Overview(ctx, actor)
+}
+
+// settle finishes a rotation that every node knows of.
+func (s *Service) settle(ctx context.Context) error {
+	k := s.keys.get()
+	if k.Next == nil {
+		return nil
+	}
+	next := k.Succession.New.ID()
+	for _, st := range s.fed().Nodes() {
+		if st.Peer.Revoked.IsZero() && st.Announced != next && s.Now().Before(time.UnixMilli(k.Succession.Until)) {
+			return nil
+		}
+	}
+	if err := s.keys.finish(); err != nil {
+		return err
+	}
+	return s.DB.Update(ctx, func(tx *store.Tx) error { return s.note(tx, system, "hub.rotated", "hub", "", "key", string(next)) })
+}
