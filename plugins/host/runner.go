@@ -43,8 +43,13 @@ func newRunner(o Options, dir string, env []string) (*runner, error) {
 	r := &runner{o: o, dir: dir, exited: make(chan struct{})}
 	// Half of the processors: a translator's work is short, and a process that
 	// wakes fewer threads answers sooner.
-	r.env = append([]string{"PATH=/nonexistent", "GOMAXPROCS=" + strconv.Itoa(max(1, runtime.NumCPU()/2)), "GOTRACEBACK=single"}, env...)
+	r.env = []string{"PATH=/nonexistent", "GOMAXPROCS=" + strconv.Itoa(max(1, runtime.NumCPU()/2)), "GOTRACEBACK=single"}
 	r.env = append(r.env, "PLUGIN_UNIX_SOCKET_DIR=.", "TMPDIR=.") // relative: a plugin may not be able to reach its folder by name
+	for _, e := range env {                                       // a name that stands twice would be read the first time only
+		if !strings.HasPrefix(e, "PLUGIN_UNIX_SOCKET_DIR=") && !strings.HasPrefix(e, "TMPDIR=") {
+			r.env = append(r.env, e)
+		}
+	}
 	if o.Memory > 0 {
 		r.env = append(r.env, "GOMEMLIMIT="+strconv.FormatInt(o.Memory/5*4, 10))
 	}
@@ -56,7 +61,7 @@ func (r *runner) command() (*exec.Cmd, error) {
 	if r.o.Unconfined {
 		return exec.Command(r.o.Command.Path, r.o.Command.Args...), nil
 	}
-	spec := confine.Spec{Path: r.o.Command.Path, Args: r.o.Command.Args, Dir: r.dir, Memory: max(0, r.o.Memory), Parent: os.Getpid(), Own: r.o.Command.sum == ""}
+	spec := confine.Spec{Path: r.o.Command.Path, Args: r.o.Command.Args, Env: r.env, Dir: r.dir, Memory: max(0, r.o.Memory), Parent: os.Getpid(), Own: r.o.Command.sum == ""}
 	if os.Geteuid() == 0 {
 		if id := account(r.o.Name); os.Chown(r.dir, id, id) == nil { // else: a root that owns no other accounts
 			spec.Account = id
@@ -82,7 +87,10 @@ func (r *runner) Start(ctx context.Context) (err error) {
 	if r.cmd, err = r.command(); err != nil {
 		return err
 	}
-	r.cmd.Dir, r.cmd.Env = r.dir, r.env
+	r.cmd.Dir, r.cmd.Env = r.dir, []string{} // the shim's own is empty; it has the plugin's in its argument
+	if r.o.Unconfined {
+		r.cmd.Env = r.env
+	}
 	r.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	if r.stdout, err = r.cmd.StdoutPipe(); err != nil {
 		return err

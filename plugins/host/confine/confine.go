@@ -29,6 +29,7 @@ const Word = "plugin-shim"
 type Spec struct {
 	Path    string   `json:"path"` // absolute
 	Args    []string `json:"args"` // after the program's name
+	Env     []string `json:"env"`  // all of its environment
 	Dir     string   `json:"dir"`  // the plugin's own folder: its working directory
 	Memory  int64    `json:"memory,omitempty"`
 	Account int      `json:"account,omitempty"` // numeric account and group to become; 0: stay

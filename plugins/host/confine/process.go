@@ -3,7 +3,6 @@ package confine
 import (
 	"debug/elf"
 	"fmt"
-	"os"
 	"syscall"
 	"unsafe"
 
@@ -64,7 +63,7 @@ func (p place) exec(s Spec) error {
 	if err != nil {
 		return err
 	}
-	envp, err := syscall.SlicePtrFromStrings(os.Environ())
+	envp, err := syscall.SlicePtrFromStrings(s.Env)
 	if err != nil {
 		return err
 	}
