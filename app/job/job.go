@@ -1,8 +1,9 @@
 // Package job runs submitted work: an ordered list of tasks, one container each,
-// over one shared scratch volume, stopping at the first failure.
+// over shared scratch volumes, stopping at the first failure that a task may not
+// ignore. What it leaves is held for a release or stays in the project's tree.
 //
-// It owns the tables job, job_task and job_input, the queue and the folders
-// <jobs>/<id>. Every change of state names its actor and leaves its audit event in
+// It owns the tables job, job_task, job_input and job_kept, the queue and the
+// folders <jobs>/<id>. Every change of state names its actor and leaves its audit event in
 // the same transaction. The attempt of a task is written before its container is
 // made, the container's name follows from it, and a container is removed only
 // after the job's end is durable: so after a crash Run finds every container
