@@ -49,7 +49,7 @@ func (w *worker) failed(ctx context.Context, p part, err error, first bool) erro
 // untouched says which refusals come before a node claims an order.
 func untouched(c wire.Code) bool {
 	switch c {
-	case wire.CodeOffline, wire.CodePaused, wire.CodeBusy, wire.CodeTime, wire.CodeFlood:
+	case wire.CodeOffline, wire.CodePaused, wire.CodeTime, wire.CodeFlood:
 		return true
 	}
 	return false

@@ -262,3 +262,26 @@ func TestKeyFile(t *testing.T) {
 		}
 	}
 }
+
+// TestOneStuckOrder: an order that the node cannot end holds up no other.
+func TestOneStuckOrder(t *testing.T) {
+	r := newRig(t)
+	n := newFakeNode(t, "north")
+	r.enrol(n)
+	stuck := r.create("")
+	n.do(func() {
+		n.broken = func(o node.Order) error {
+			if o.ID == stuck {
+				return wire.Refuse(wire.CodeInterrupted, "its end is not known")
+			}
+			return nil
+		}
+	})
+	n.connect(r)
+	r.untilPart(stuck, "north", "is stuck", func(p Part) bool { return p.Trouble != "" })
+	id := r.create("")
+	r.untilPart(id, "north", "was taken", func(p Part) bool { return p.Delivery == accepted })
+	if p := r.part(stuck, "north"); p.Delivery != offered {
+		t.Errorf("%+v", p)
+	}
+}

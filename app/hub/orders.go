@@ -3,6 +3,8 @@ package hub
 import (
 	"context"
 	"errors"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"tresor/app/store"
@@ -12,7 +14,7 @@ import (
 
 const orderLife = wire.MaxLife
 
-// orders is the loop that brings signed orders to a node: tasks in the order of
+// orders is the loop that brings signed orders to a node: ends, then tasks in the order of
 // their sequence, then ends.
 func (w *worker) orders() func(context.Context) time.Duration {
 	back := link.Backoff{Min: 200 * time.Millisecond, Max: w.s.Pace.Retry}
@@ -65,32 +67,71 @@ func (w *worker) expire(ctx context.Context) (time.Duration, error) {
 	}
 }
 
-// bring sends what waits, until something keeps the node from taking it.
+// bring sends what waits, ends first. What keeps the node from taking anything
+// ends the pass; what holds up one order does not hold up the next.
 func (w *worker) bring(ctx context.Context) error {
 	for {
 		var next, ends []part
 		err := w.s.DB.View(ctx, func(tx *store.Tx) (err error) {
-			if next, err = parts(tx, `WHERE p.node = ? AND p.state IN ('waiting', 'offered') ORDER BY p.seq LIMIT 1`, w.node); err != nil {
+			if next, err = parts(tx, `WHERE p.node = ? AND p.state IN ('waiting', 'offered') ORDER BY p.seq LIMIT 100`, w.node); err != nil {
 				return err
 			}
 			ends, err = parts(tx, `WHERE p.node = ? AND p.state = 'accepted' AND p.cancelled = 0
-				AND p.task IN (SELECT id FROM hub_task WHERE cancel_at IS NOT NULL AND ended_at IS NULL) ORDER BY p.seq LIMIT 1`, w.node)
+				AND p.task IN (SELECT id FROM hub_task WHERE cancel_at IS NOT NULL AND ended_at IS NULL) ORDER BY p.seq LIMIT 100`, w.node)
 			return err
 		})
-		switch {
-		case err != nil:
+		if err != nil || len(next)+len(ends) == 0 {
 			return err
-		case len(ends) > 0:
-			err = w.stop(ctx, ends[0])
-		case len(next) > 0:
-			err = w.offer(ctx, next[0])
-		default:
-			return nil
 		}
-		if err != nil {
+		if err := errors.Join(w.each(ctx, ends, w.stop), w.each(ctx, next, w.offer)); err != nil {
 			return err
 		}
 	}
+}
+
+// each does a few at a time: an order may wait for as long as its node works at it.
+func (w *worker) each(ctx context.Context, all []part, do func(context.Context, part) error) error {
+	var mu sync.Mutex
+	var first error
+	var stop atomic.Bool
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, atOnce)
+	for _, p := range all {
+		slots <- struct{}{}
+		if stop.Load() || ctx.Err() != nil {
+			break
+		}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			err := do(ctx, p)
+			if err == nil {
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if first == nil {
+				first = err
+			}
+			if !onlyThis(err) {
+				stop.Store(true)
+			}
+		})
+	}
+	wg.Wait()
+	return first
+}
+
+// onlyThis reports whether err is about one order and says nothing of the others.
+func onlyThis(err error) bool {
+	var r *wire.Refusal
+	if !errors.As(err, &r) {
+		return false
+	}
+	switch r.Code {
+	case wire.CodeRunning, wire.CodeInterrupted, wire.CodeInternal, wire.CodeFailed:
+		return true
+	}
+	return false
 }
 
 // offer sends one part. Before the first time it is noted as offered, so that a

@@ -19,7 +19,7 @@ type asked struct {
 	back link.Backoff
 }
 
-const atOnce = 4 // questions to one node at a time
+const atOnce = 4 // questions or orders to one node at a time
 
 // questions is the loop that asks a node: how it is, what it publishes, where its
 // tasks stand. When a link begins everything is asked at once.
