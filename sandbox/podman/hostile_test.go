@@ -3,6 +3,7 @@ package podman_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -164,4 +165,29 @@ func TestMakerCutShort(t *testing.T) {
 			t.Errorf("%s: the maker's folder is left", name)
 		}
 	}
+}
+
+// TestManyNestedAtOnce: each of these makes two containers, and none is lost when they all come at once.
+func TestManyNestedAtOnce(t *testing.T) {
+	ctx, r := t.Context(), rig.runner
+	input := t.TempDir()
+	if err := errors.Join(os.Chmod(filepath.Dir(input), 0o755), os.Chmod(input, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for i := range 24 {
+		name := fmt.Sprintf("at-once-%d", i)
+		s := sandbox.Spec{Ref: sandbox.Ref("tresor-" + name), Image: rig.image, Argv: []string{"/workload", "noop"}, Inside: true,
+			Scratch: []sandbox.Scratch{{Name: name, Target: "/work"}}, Binds: []sandbox.Bind{{Source: input, Target: "/work/a/b"}}}
+		t.Cleanup(func() { cleanUp(t, s) })
+		wg.Go(func() {
+			if err := errors.Join(r.Prepare(ctx, s), r.Start(ctx, s.Ref), r.Logs(ctx, s.Ref, 0, func(sandbox.Chunk) error { return nil })); err != nil {
+				t.Error(name, err)
+			}
+			if c, err := r.Collect(ctx, s.Ref, into(map[string]string{})); err != nil || c.Status.ExitCode != 0 {
+				t.Error(name, c.Status, err)
+			}
+		})
+	}
+	wg.Wait()
 }

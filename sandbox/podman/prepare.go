@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"tresor/sandbox"
 	"tresor/sandbox/agent"
@@ -51,7 +52,7 @@ func (r *Runner) Prepare(ctx context.Context, s sandbox.Spec) error {
 
 // create makes a container; one of that name is taken for the same, because the name says which attempt it is.
 func (r *Runner) create(ctx context.Context, b body) error {
-	err := r.api.do(ctx, request{method: http.MethodPost, path: "/containers/create", body: b})
+	err := r.post(ctx, b)
 	var api *apiError
 	if errors.As(err, &api) {
 		if strings.Contains(api.message, "already in use") || strings.Contains(api.message, "already exists") {
@@ -62,6 +63,22 @@ func (r *Runner) create(ctx context.Context, b body) error {
 		}
 	}
 	return hostError("create", err)
+}
+
+// post sends a create body, again when Podman says that the account has no ranges: fit has
+// seen them, and its reader of /etc/subuid is not safe against two creates at once.
+func (r *Runner) post(ctx context.Context, b body) (err error) {
+	for try := range 8 {
+		err = r.api.do(ctx, request{method: http.MethodPost, path: "/containers/create", body: b})
+		var api *apiError
+		if !errors.As(err, &api) || !strings.Contains(api.message, "requires additional UIDs or GIDs") {
+			return err
+		}
+		if !pause(ctx, nil, time.Duration(try+1)*5*time.Millisecond) {
+			return ctx.Err()
+		}
+	}
+	return err
 }
 
 // agentConfig is what the agent is told. The environment is the image's own, because
