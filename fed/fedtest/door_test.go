@@ -140,6 +140,7 @@ func TestRedialAndPing(t *testing.T) {
 	n.Redial(n.Hub) // nothing there: nothing happens
 	connect(t, n)
 	h.Online(t, n.ID)
+	Until(t, "the link is up here", func() bool { return n.Health()[0].State == node.Online })
 	if d, err := n.Ping(n.Hub); err != nil || d <= 0 {
 		t.Errorf("%v %v", d, err)
 	}

@@ -179,7 +179,9 @@ func TestAHostileHub(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			NoLeaks(t)
 			h := StartHub(t, Quick())
-			n := evil(t, h, Quick(), func(ws *websocket.Conn) {
+			limits := Quick()
+			limits.OpenRate = 50 // a machine that is busy attacks more slowly
+			n := evil(t, h, limits, func(ws *websocket.Conn) {
 				go drain(ws)
 				tc.attack(ws)
 				time.Sleep(500 * time.Millisecond)

@@ -289,9 +289,14 @@ func (r *rig) do(h *fedtest.Hub, method, path, body string) (int, string) {
 		r.t.Fatal(err)
 	}
 	c := &http.Client{Transport: h.RoundTripper(r.id()), Timeout: 10 * time.Second}
-	resp, err := c.Do(req)
-	if err != nil {
-		r.t.Fatalf("%s %s: %v", method, path, err)
+	var resp *http.Response
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) { // between two links there is none
+		if resp, err = c.Do(req); err == nil {
+			break
+		}
+		if !errors.Is(err, wire.For(wire.CodeOffline)) || time.Now().After(end) {
+			r.t.Fatalf("%s %s: %v", method, path, err)
+		}
 	}
 	defer resp.Body.Close()
 	out, err := io.ReadAll(resp.Body)
