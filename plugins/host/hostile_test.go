@@ -306,9 +306,9 @@ func TestWire(t *testing.T) {
 
 func TestStartsThatGoWrong(t *testing.T) {
 	for _, c := range []struct{ misdeed, want string }{
-		{"exit", "did not start"},
-		{"die-before", "did not start"},
-		{"noise", "did not start"},
+		{"exit", "ended with exit status 3; it wrote: no settings, no plugin"},
+		{"die-before", "ended with signal: killed"},
+		{"noise", "did not write the first line"},
 		{"tcp", "unix socket in its working directory"},
 		{"elsewhere", "unix socket in its working directory"},
 		{"upwards", "unix socket in its working directory"},

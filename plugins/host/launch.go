@@ -70,13 +70,11 @@ func launch(ctx context.Context, o Options) (*process, error) {
 	})
 	rpc, err := p.client.Client()
 	if err != nil {
-		p.kill()
-		return nil, fmt.Errorf("the plugin did not start: %w", shorter(err))
+		return nil, fmt.Errorf("the plugin did not start: %w", p.reason(err))
 	}
 	raw, err := rpc.Dispense(protocol.Name)
 	if err != nil {
-		p.kill()
-		return nil, fmt.Errorf("the plugin does not speak this contract: %w", shorter(err))
+		return nil, fmt.Errorf("the plugin does not speak this contract: %w", p.reason(err))
 	}
 	if ctx.Err() != nil {
 		p.kill()

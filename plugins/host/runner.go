@@ -26,7 +26,7 @@ type runner struct {
 	env    []string
 	cmd    *exec.Cmd
 	stdout io.ReadCloser
-	stderr io.ReadCloser
+	stderr *said
 	folder *os.File // dir, for addresses that would be too long by name
 	exited chan struct{}
 	report confine.Report
@@ -95,9 +95,11 @@ func (r *runner) Start(ctx context.Context) (err error) {
 	if r.stdout, err = r.cmd.StdoutPipe(); err != nil {
 		return err
 	}
-	if r.stderr, err = r.cmd.StderrPipe(); err != nil {
+	stderr, err := r.cmd.StderrPipe()
+	if err != nil {
 		return err
 	}
+	r.stderr = &said{ReadCloser: stderr}
 	in, out, err := os.Pipe()
 	if err != nil {
 		return err
@@ -120,16 +122,9 @@ func (r *runner) Start(ctx context.Context) (err error) {
 	}
 	if r.report, err = confine.Read(in); err != nil {
 		_ = r.cmd.Process.Kill()
-		said, _ := io.ReadAll(io.LimitReader(r.stderr, 500)) // the shim's own words, when it got no further
+		_, _ = io.Copy(io.Discard, io.LimitReader(r.stderr, maxSaid)) // the shim's own words, when it got no further
 		_ = r.Wait(ctx)
-		return errors.Join(err, text(said))
-	}
-	return nil
-}
-
-func text(said []byte) error {
-	if s := strings.TrimSpace(string(said)); s != "" {
-		return errors.New(strings.ToValidUTF8(s, "?"))
+		return err
 	}
 	return nil
 }

@@ -184,6 +184,35 @@ func TestLongFolder(t *testing.T) {
 	}
 }
 
+// TestFoldersThatOthersCannotPass: the program, the trusted copy and the plugin's
+// own folder may all lie below folders that the plugin's account cannot enter.
+func TestFoldersThatOthersCannotPass(t *testing.T) {
+	closed := filepath.Join(t.TempDir(), "closed")
+	for _, dir := range []string{"bin", "copies", "run"} {
+		must(t, os.MkdirAll(filepath.Join(closed, dir), 0o700))
+	}
+	b, err := os.ReadFile(os.Args[0])
+	must(t, err)
+	exe := filepath.Join(closed, "bin", "tresor")
+	must(t, os.WriteFile(exe, b, 0o755))
+	file, err := hostileFile()
+	must(t, err)
+	external, err := host.Trusted(file, hash(t, file), filepath.Join(closed, "copies"))
+	must(t, err)
+	for name, c := range map[string]host.Command{"built in": host.Builtin(exe, "spy"), "external": external} {
+		t.Run(name, func(t *testing.T) {
+			p := host.Start(context.Background(), host.Options{Name: "closed", Command: c, Dir: filepath.Join(closed, "run"), Exe: exe, Log: quiet(), Now: time.Now})
+			t.Cleanup(p.Stop)
+			if _, err := ask(t, p, "/pid", "", &protocoltest.Host{}); err != nil {
+				t.Error(err)
+			}
+			if s := p.State(); os.Geteuid() == 0 && !s.Confined.Account {
+				t.Errorf("no account of its own: %s", s.Confined.Text)
+			}
+		})
+	}
+}
+
 // TestFoldersOfEarlierStartsAreRemoved: a server that is killed leaves one.
 func TestFoldersOfEarlierStartsAreRemoved(t *testing.T) {
 	dir := t.TempDir()

@@ -22,6 +22,7 @@ func start(what string) {
 	case "silent":
 		time.Sleep(time.Hour)
 	case "exit":
+		fmt.Fprintln(os.Stderr, "no settings,\tno plugin\xff")
 		os.Exit(3)
 	case "noise":
 		fmt.Println(strings.Repeat("noise", 100_000))
