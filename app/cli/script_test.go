@@ -99,7 +99,11 @@ func copyFile(from, to string, mode os.FileMode) error {
 func (s *scripts) serve(ts *testscript.TestScript, neg bool, args []string) {
 	log, err := os.Create(ts.MkAbs("server.log"))
 	ts.Check(err)
-	args = append([]string{"serve", "--data", ts.Getenv("DATA"), "--listen", "127.0.0.1:0", "--set", "tls.mode=off", "--set", "sandbox.allow_unlimited=true"}, args...)
+	verb := []string{"serve"}
+	if len(args) > 0 && args[0] == "hub" {
+		verb, args = []string{"hub", "serve"}, args[1:]
+	}
+	args = append(append(verb, "--data", ts.Getenv("DATA"), "--listen", "127.0.0.1:0", "--set", "tls.mode=off", "--set", "sandbox.allow_unlimited=true"), args...)
 	cmd := exec.Command(ts.Getenv("PROGRAM"), args...)
 	cmd.Stdout, cmd.Stderr = log, log
 	ts.Check(cmd.Start())
