@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -210,6 +211,9 @@ func orphanHost() {
 func TestPluginDiesWithItsHost(t *testing.T) {
 	cmd := exec.Command(os.Args[0], "plugin", "orphan-host")
 	cmd.Env = append(os.Environ(), "TMPDIR="+t.TempDir())
+	runtime.LockOSThread() // a test that is cut off takes the host with it
+	defer runtime.UnlockOSThread()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
