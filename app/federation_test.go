@@ -32,20 +32,30 @@ type fedRig struct {
 	rosa      *apptest.Person
 	olga      *apptest.Person
 
+	engine *fake.Runner
+
 	mu   sync.Mutex
 	wire bytes.Buffer // every byte of the link, beneath TLS
+	log  bytes.Buffer // of the server
+}
+
+// Write takes the server's log.
+func (r *fedRig) Write(b []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.log.Write(b)
 }
 
 func newFederation(t *testing.T) *fedRig {
 	t.Helper()
-	r := &fedRig{t: t, hub: fedtest.StartHub(t, link.Limits{})}
+	r := &fedRig{t: t, hub: fedtest.StartHub(t, link.Limits{}), engine: fake.New()}
 	r.hub.Relay.Change(func(m fedtest.Message) [][]byte {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.wire.Write(m.Data)
 		return [][]byte{m.Data}
 	})
-	r.Rig = apptest.Start(t, apptest.Options{Fake: fake.New(), Set: []string{"federation.plain=true", "name=North"}})
+	r.Rig = apptest.Start(t, apptest.Options{Fake: r.engine, Log: r, Set: []string{"federation.plain=true", "name=North"}})
 	r.rosa, r.olga = r.SignIn("rosa"), r.SignIn("olga")
 	code, err := r.hub.Book.NewCode(t.Context(), "", "")
 	if err != nil {
@@ -112,6 +122,9 @@ func (r *fedRig) send(e *wire.Envelope) task.Answer {
 	if err != nil {
 		r.t.Fatal(err)
 	}
+	r.mu.Lock()
+	r.wire.Write(a.Body) // on the wire it is in base64
+	r.mu.Unlock()
 	return a
 }
 

@@ -52,7 +52,7 @@ func Start(t testing.TB, o Options) *Rig {
 		t.Fatal(err)
 	}
 	log := &lateLog{t: t, w: o.Log}
-	ao := app.Options{Log: slog.New(slog.NewTextHandler(log, nil)), Version: "test", Exe: Binary(t)}
+	ao := app.Options{Log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})), Version: "test", Exe: Binary(t)}
 	if o.Fake != nil {
 		ao.Runner, ao.Images = sandbox.Runner(o.Fake), sandbox.Images(o.Fake)
 	}
