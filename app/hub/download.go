@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"tresor/app/fault"
 	"tresor/app/release"
 	"tresor/fed/task"
@@ -23,6 +25,45 @@ func (e *badResult) Error() string { return e.why }
 func isBad(err error) bool {
 	var bad *badResult
 	return errors.As(err, &bad)
+}
+
+// localFault is this hub's own disk: no fault of the node, and tried again.
+type localFault struct{ err error }
+
+func (e *localFault) Error() string {
+	return "This hub's disk does not take the result: " + e.err.Error()
+}
+
+func isLocal(err error) bool {
+	var local *localFault
+	return errors.As(err, &local)
+}
+
+// disk marks the errors of writing, which io.Copy does not tell from those of reading.
+type disk struct{ w io.Writer }
+
+func (d disk) Write(p []byte) (int, error) {
+	n, err := d.w.Write(p)
+	if err != nil {
+		err = &localFault{err}
+	}
+	return n, err
+}
+
+var errFull = errors.New("less than the reserve is free")
+
+// room is how many bytes a result may have now: the disk keeps a reserve for the
+// database.
+func (s *Service) room() (int64, error) {
+	var fs unix.Statfs_t
+	if err := unix.Statfs(s.Results, &fs); err != nil {
+		return 0, &localFault{err}
+	}
+	free := int64(fs.Bavail)*int64(fs.Bsize) - s.Pace.Reserve
+	if free <= 0 {
+		return 0, &localFault{errFull}
+	}
+	return free, nil
 }
 
 // got is a zip in a file of its own, not yet under its name.
@@ -54,8 +95,15 @@ func verifyRelease(r io.ReaderAt, size int64) (Verified, error) {
 	return v, nil
 }
 
+const maxTransfer = 12 * time.Hour // of one zip, however steadily it comes
+
+// download gets one zip into a file of its own and checks it.
 func (w *worker) download(ctx context.Context, x wantedResult) (g got, err error) {
-	ctx, cancel := context.WithCancel(ctx)
+	room, err := w.s.room()
+	if err != nil {
+		return g, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, maxTransfer)
 	defer cancel()
 	guard := newSlowGuard(w.s.Pace.Call, cancel)
 	defer guard.end()
@@ -67,7 +115,7 @@ func (w *worker) download(ctx context.Context, x wantedResult) (g got, err error
 	guard.r = resp.Body
 	f, err := os.CreateTemp(w.s.Results, ".in-*")
 	if err != nil {
-		return g, err
+		return g, &localFault{err}
 	}
 	defer func() {
 		f.Close()
@@ -76,23 +124,36 @@ func (w *worker) download(ctx context.Context, x wantedResult) (g got, err error
 		}
 	}()
 	sum := sha256.New()
-	g.size, err = io.Copy(io.MultiWriter(f, sum), io.LimitReader(guard, w.s.Pace.MaxResult+1))
+	most := min(w.s.Pace.MaxResult, room)
+	g.size, err = io.Copy(io.MultiWriter(disk{f}, sum), io.LimitReader(guard, most+1))
 	switch {
 	case g.size > w.s.Pace.MaxResult:
 		return g, &badResult{"The node's result is larger than this hub takes."}
+	case g.size > most:
+		return g, &localFault{errFull}
 	case err != nil:
 		return g, err
 	case resp.ContentLength >= 0 && resp.ContentLength != g.size:
 		return g, io.ErrUnexpectedEOF
 	}
-	if g.facts, err = w.s.verify(f, g.size); err != nil {
-		return g, &badResult{"What the node sent is not a released zip: " + clip(fault.Message(err), maxMessage)}
-	}
-	if g.facts.Release != x.release {
-		return g, &badResult{"The node sent another release than the one that was asked for."}
-	}
 	g.file, g.sha256 = f.Name(), hex.EncodeToString(sum.Sum(nil))
-	return g, f.Sync()
+	if err := f.Sync(); err != nil {
+		return g, &localFault{err}
+	}
+	g.facts, err = w.s.examine(f, g.size, x.release)
+	return g, err
+}
+
+// examine checks that a file is the sound zip of that release.
+func (s *Service) examine(f *os.File, size int64, release string) (Verified, error) {
+	v, err := s.verify(f, size)
+	if err != nil {
+		return v, &badResult{"What the node sent is not a released zip: " + clip(fault.Message(err), maxMessage)}
+	}
+	if v.Release != release {
+		return v, &badResult{"The node sent another release than the one that was asked for."}
+	}
+	return v, nil
 }
 
 // slowGuard ends a transfer of which nothing comes for a while, from the question on.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -283,5 +284,63 @@ func TestOneStuckOrder(t *testing.T) {
 	r.untilPart(id, "north", "was taken", func(p Part) bool { return p.Delivery == accepted })
 	if p := r.part(stuck, "north"); p.Delivery != offered {
 		t.Errorf("%+v", p)
+	}
+}
+
+// TestDiskFaults: this hub's own disk is no fault of a node. The result is fetched
+// when there is room again, however long that takes.
+func TestDiskFaults(t *testing.T) {
+	for _, c := range []struct {
+		name         string
+		breaks, mend func(*rig)
+		says         string
+	}{
+		{"the folder is gone", func(r *rig) { must(t, os.RemoveAll(r.s.Results)) }, func(r *rig) { must(t, os.MkdirAll(r.s.Results, 0o700)) }, "disk"},
+		{"the disk is full", func(r *rig) { r.pace.Reserve = 1 << 62; r.restart() }, func(r *rig) { r.pace.Reserve = 1; r.restart() }, "less than the reserve"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRig(t)
+			n := newFakeNode(t, "north")
+			r.enrol(n)
+			c.breaks(r)
+			n.connect(r)
+			id := r.create("")
+			n.release("a")
+			r.untilPart(id, "north", "says so", func(p Part) bool { return strings.Contains(p.Trouble, c.says) })
+			time.Sleep(1200 * time.Millisecond) // more tries than a node's faults get
+			if got := r.state(id); got != "RUNNING" {
+				t.Errorf("a fault of the hub ended the task: %s", got)
+			}
+			c.mend(r)
+			n.Redial(n.Hub)
+			r.until(id, "COMPLETE")
+		})
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestDamagedResult: a zip that changed on the hub's disk is not given out.
+func TestDamagedResult(t *testing.T) {
+	r := newRig(t)
+	n := newFakeNode(t, "north")
+	r.enrol(n)
+	n.connect(r)
+	id := r.create("")
+	n.release("a")
+	r.until(id, "COMPLETE")
+	file := r.s.resultFile(id, string(n.ID))
+	must(t, os.WriteFile(file, []byte("PLAIN rel-north b"), 0o600))
+	if status, _, body := r.get("/ga4gh/tes/results/" + id + "/north"); status != 500 || strings.Contains(string(body), "PLAIN") {
+		t.Errorf("%d %s", status, body)
+	}
+	must(t, os.Remove(file))
+	if status, _, _ := r.get("/ga4gh/tes/results/" + id + "/north"); status != 500 {
+		t.Errorf("a missing file: %d", status)
 	}
 }

@@ -17,6 +17,8 @@ func trouble(err error) string {
 	var status *statusError
 	var bad *badResult
 	switch {
+	case isLocal(err):
+		return clip(err.Error(), maxMessage)
 	case errors.As(err, &bad):
 		return bad.why
 	case errors.As(err, &r):

@@ -59,7 +59,7 @@ func ids() string { return uuid.Must(uuid.NewV7()).String() }
 
 func quickPace() Pace {
 	return Pace{PollMin: 5 * time.Millisecond, PollMax: 40 * time.Millisecond, Retry: 40 * time.Millisecond, Catalogue: time.Second, Call: 2 * time.Second,
-		Tick: 20 * time.Millisecond, MaxResult: 1 << 20}
+		Tick: 20 * time.Millisecond, MaxResult: 1 << 20, Reserve: 1}
 }
 
 // newRig starts a hub with a project, a researcher and a token.

@@ -56,7 +56,7 @@ type Deps struct {
 	Verify  func(zip io.ReaderAt, size int64) (Verified, error) // of a released zip; nil: as `tresor release verify` does
 }
 
-// Pace says how often nodes are asked. The zero value of a field means its default.
+// Pace says how often nodes are asked, and how much is taken from them. The zero value of a field means its default.
 type Pace struct {
 	PollMin   time.Duration // after a task's state changed; 500 ms
 	PollMax   time.Duration // while it stays; 30 s
@@ -65,6 +65,7 @@ type Pace struct {
 	Call      time.Duration // one question; 30 s
 	Tick      time.Duration // between two rounds of small work; 10 s
 	MaxResult int64         // bytes of a zip; 4 GiB
+	Reserve   int64         // bytes of the disk that results leave free; 1 GiB
 }
 
 func (p Pace) withDefaults() Pace {
@@ -78,6 +79,9 @@ func (p Pace) withDefaults() Pace {
 	}
 	if p.MaxResult == 0 {
 		p.MaxResult = 4 << 30
+	}
+	if p.Reserve == 0 {
+		p.Reserve = 1 << 30
 	}
 	return p
 }

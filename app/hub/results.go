@@ -67,7 +67,7 @@ func (w *worker) fetchAll(ctx context.Context) (more bool, err error) {
 		left, ferr := w.fetch(ctx, x)
 		more, err = more || left, errors.Join(err, ferr)
 	}
-	return more || len(all) == 100, err
+	return more || err != nil || len(all) == 100, err
 }
 
 // fetch gets one zip, checks it and keeps it; left says that it is to be tried again.
@@ -78,11 +78,13 @@ func (w *worker) fetch(ctx context.Context, x wantedResult) (left bool, err erro
 	}
 	final := isBad(err)
 	if err == nil {
-		return false, w.keepResult(ctx, x, got)
+		err = w.keepResult(ctx, x, got)
+		return err != nil, err
 	}
-	counts := !errors.Is(err, wire.For(wire.CodeOffline)) // nothing was asked
+	counts := !errors.Is(err, wire.For(wire.CodeOffline)) && !isLocal(err) // else it is not the node's
 	final = final || counts && x.tries+1 >= maxTries
-	return !final, w.noResult(ctx, x, trouble(err), counts, final)
+	werr := w.noResult(ctx, x, trouble(err), counts, final)
+	return !final || werr != nil, werr
 }
 
 // keepResult puts the zip under its name and then ends the part, in that order: a
