@@ -74,7 +74,7 @@ func hostile(t *testing.T, misdeed string, change func(*host.Options)) (*host.Pl
 		c.Args = []string{misdeed}
 	}
 	log := &logged{}
-	o := host.Options{Name: "hostile", Command: c, Dir: t.TempDir(), Exe: os.Args[0], Log: slog.New(slog.NewTextHandler(log, nil)), Backoff: 20 * time.Millisecond, Memory: 128 << 20, Now: time.Now}
+	o := host.Options{Name: "hostile", Command: c, Dir: t.TempDir(), Exe: os.Args[0], Log: slog.New(slog.NewTextHandler(log, nil)), Backoff: 20 * time.Millisecond, Now: time.Now}
 	if change != nil {
 		change(&o)
 	}
@@ -188,7 +188,7 @@ func TestGreed(t *testing.T) {
 		name, path string
 		change     func(*host.Options)
 	}{
-		{"memory", "/memory", nil},
+		{"memory", "/memory", func(o *host.Options) { o.Memory = 256 << 20 }},
 		{"threads", "/threads", func(o *host.Options) { o.Check = 100 * time.Millisecond }},
 		{"files without end", "/many", func(o *host.Options) { o.Check = 50 * time.Millisecond }},
 	} {

@@ -66,7 +66,7 @@ func TestRefusals(t *testing.T) {
 	if err := os.WriteFile(script, []byte("#!/bin/sh\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	fine := func(dir string) Spec { return Spec{Path: file, Dir: dir, Memory: 256 << 20, Parent: os.Getpid()} }
+	fine := func(dir string) Spec { return Spec{Path: file, Dir: dir, Memory: 1 << 30, Parent: os.Getpid()} }
 	for _, c := range []struct {
 		name   string
 		change func(*Spec)
@@ -100,7 +100,7 @@ func TestBecomes(t *testing.T) {
 		name    string
 		memory  int64
 		account int
-	}{{"as it is", 256 << 20, 0}, {"without a bound on memory", 0, 0}, {"in an account of its own", 256 << 20, 0x70001234}} {
+	}{{"as it is", 1 << 30, 0}, {"without a bound on memory", 0, 0}, {"in an account of its own", 1 << 30, 0x70001234}} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
 			if c.account > 0 && os.Chown(dir, c.account, c.account) != nil {
