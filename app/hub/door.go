@@ -53,7 +53,7 @@ func (s *Service) answer(w http.ResponseWriter, r *http.Request, c caller, to pl
 		if err := s.inProject(r.Context(), c, to.id); err != nil {
 			return err
 		}
-		if _, err := s.Cancel(r.Context(), c.lead(), to.id); err != nil {
+		if _, err := s.Cancel(r.Context(), c.actor(), to.id); err != nil {
 			return err
 		}
 		return writeJSON(w, struct{}{})

@@ -9,6 +9,7 @@ import (
 
 	"tresor/app/access"
 	"tresor/app/apptest/tesclient"
+	"tresor/app/identity"
 	"tresor/app/store"
 	"tresor/fed/task"
 )
@@ -293,5 +294,39 @@ func TestVisibility(t *testing.T) {
 		if err != nil || (len(all) == 1) != c.see {
 			t.Errorf("%s lists %d, %v", c.name, len(all), err)
 		}
+	}
+}
+
+// TestCancelOfOthers: a token cancels what its person may cancel.
+func TestCancelOfOthers(t *testing.T) {
+	r := newRig(t)
+	r.enrol(newFakeNode(t, "north"))
+	id := r.create("")
+	ctx := t.Context()
+	p, err := r.people.CreatePerson(ctx, r.operator, identity.Draft{Handle: "ruth", Name: "Ruth"})
+	must(t, err)
+	_, err = r.s.SetMember(ctx, r.operator, "aurora", p.ID, access.Researcher)
+	must(t, err)
+	ruth := access.Actor{ID: p.ID, Handle: "ruth", Projects: map[string]access.Role{r.project.ID: access.Researcher}}
+	token, err := r.s.NewToken(ctx, ruth, TokenDraft{Name: "x", Project: "aurora"})
+	must(t, err)
+	cancel := func() int {
+		status, _, _ := r.ask("POST", "/ga4gh/tes/v1/tasks/"+id+":cancel", token.Token, "")
+		return status
+	}
+	if got := cancel(); got != 403 {
+		t.Errorf("a researcher cancelled another's task: %d", got)
+	}
+	_, err = r.s.SetMember(ctx, r.operator, "aurora", p.ID, access.Lead)
+	must(t, err)
+	if got := cancel(); got != 200 {
+		t.Errorf("the lead: %d", got)
+	}
+	r.until(id, "CANCELED")
+	disabled := true
+	_, err = r.people.ChangePerson(ctx, r.operator, p.ID, identity.Change{Disabled: &disabled})
+	must(t, err)
+	if got := cancel(); got != 401 {
+		t.Errorf("a disabled account: %d", got)
 	}
 }

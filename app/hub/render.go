@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"tresor/app/access"
 	"tresor/app/fault"
 	"tresor/app/store"
 	"tresor/plugins/builtin/tes/model"
@@ -174,13 +173,6 @@ func (s *Service) row(tx *store.Tx, c caller, id string) (taskRow, error) {
 		return r, fault.New("hub.row", fault.NotFound, "There is no such task in the project %s.", c.projectSlug)
 	}
 	return r, err
-}
-
-// lead is the caller with the right to cancel every task of the project, as TES has it.
-func (c caller) lead() access.Actor {
-	a := c.actor()
-	a.Projects[c.project] = access.Lead
-	return a
 }
 
 func (s *Service) show(w http.ResponseWriter, r *http.Request, c caller, id string) error {

@@ -136,11 +136,12 @@ type caller struct {
 	name        string
 	project     string // id
 	projectSlug string
+	role        access.Role
 	open        bool // the project takes new tasks
 }
 
 func (c caller) actor() access.Actor {
-	return access.Actor{ID: c.person, Handle: c.handle, Name: c.name, Projects: map[string]access.Role{c.project: access.Researcher}, Session: c.token, Via: "token"}
+	return access.Actor{ID: c.person, Handle: c.handle, Name: c.name, Projects: map[string]access.Role{c.project: c.role}, Session: c.token, Via: "token"}
 }
 
 var errToken = fault.New("hub.caller", fault.Denied, "The token is missing, was revoked or has expired. Make a new one at the hub and send it as Authorization: Bearer.")
@@ -156,9 +157,9 @@ func (s *Service) callerOf(ctx context.Context, token string) (c caller, err err
 	err = s.DB.View(ctx, func(tx *store.Tx) error {
 		now = tx.Now()
 		var state string
-		err := tx.QueryRow(`SELECT t.id, t.person, t.project, p.slug, p.state, t.used_at FROM hub_token t JOIN hub_project p ON p.id = t.project
+		err := tx.QueryRow(`SELECT t.id, t.person, t.project, p.slug, p.state, m.role, t.used_at FROM hub_token t JOIN hub_project p ON p.id = t.project
 			JOIN hub_member m ON m.project = t.project AND m.person = t.person WHERE t.hash = ? AND t.revoked_at IS NULL AND t.expires_at > ?`,
-			digest(token), store.Millis(now)).Scan(&c.token, &c.person, &c.project, &c.projectSlug, &state, &used)
+			digest(token), store.Millis(now)).Scan(&c.token, &c.person, &c.project, &c.projectSlug, &state, &c.role, &used)
 		if store.NotFound(err) {
 			return errToken
 		}
