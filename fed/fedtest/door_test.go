@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -252,4 +254,52 @@ func TestAWholeLinkThroughAnHTTPProxy(t *testing.T) {
 	})
 	p.refuse.Store(false)
 	h.Online(t, n.ID)
+}
+
+// TestTooManyOrdersAtOnceAreSentAgain: what one hub can have running is bounded, and
+// nothing of the rest is lost or claimed.
+func TestTooManyOrdersAtOnceAreSentAgain(t *testing.T) {
+	var c tally
+	var most, now atomic.Int64
+	gate := make(chan struct{})
+	NoLeaks(t)
+	limits := link.Limits{Streams: 1024}
+	h, n := StartHub(t, limits), NewNode(t, limits)
+	n.Patience = 20 * time.Millisecond
+	n.Restart(t)
+	h.Enrol(t, n, "North")
+	err := n.Connect(n.Hub, node.Door{Execute: func(ctx context.Context, o node.Order) ([]byte, error) {
+		most.Store(max(most.Load(), now.Add(1)))
+		defer now.Add(-1)
+		<-gate
+		return c.execute(ctx, o)
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.Online(t, n.ID)
+	var wg sync.WaitGroup
+	total := node.MaxRunning + 40
+	for i := range total {
+		wg.Go(func() {
+			e, err := h.Issue(ctx5(t), n.ID, hub.Order{ID: fmt.Sprint("many-", i), Kind: "k"})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if _, err := h.Deliver(ctx5(t), e); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	Until(t, "as many run as may", func() bool { return now.Load() == node.MaxRunning })
+	time.Sleep(100 * time.Millisecond)
+	if got := n.Ledger.Len(n.Hub); got != node.MaxRunning {
+		t.Errorf("%d orders are claimed, want %d", got, node.MaxRunning)
+	}
+	close(gate)
+	wg.Wait()
+	if most.Load() != node.MaxRunning || len(c.runs) != total {
+		t.Errorf("%d at once, %d executed", most.Load(), len(c.runs))
+	}
 }

@@ -93,17 +93,18 @@ func StartHub(t testing.TB, limits link.Limits) *Hub {
 // Node is a node and what survives it.
 type Node struct {
 	*node.Node
-	Book   *trust.Book
-	Store  *Store
-	Ledger *Ledger
-	Key    ed25519.PrivateKey
-	Next   atomic.Pointer[wire.Succession]
-	Past   []wire.KeyID
-	Clock  *Clock
-	Hub    wire.KeyID                            // as the node knows it
-	ID     wire.KeyID                            // as the hub knows it
-	Proxy  func(*http.Request) (*url.URL, error) // of the next Restart; nil: none
-	limits link.Limits
+	Book     *trust.Book
+	Store    *Store
+	Ledger   *Ledger
+	Key      ed25519.PrivateKey
+	Next     atomic.Pointer[wire.Succession]
+	Past     []wire.KeyID
+	Clock    *Clock
+	Hub      wire.KeyID                            // as the node knows it
+	ID       wire.KeyID                            // as the hub knows it
+	Proxy    func(*http.Request) (*url.URL, error) // of the next Restart; nil: none
+	Patience time.Duration                         // of the next Restart; 0: as in the product
+	limits   link.Limits
 }
 
 // NewNode makes a node that knows no hub.
@@ -127,7 +128,7 @@ func (n *Node) Restart(t testing.TB) {
 	}
 	n.Book = book
 	n.Node = node.New(node.Options{Identity: func() node.Identity { return node.Identity{Key: n.Key, Next: n.Next.Load(), Past: n.Past} },
-		Book: book, Ledger: n.Ledger, Now: n.Clock.Now, Log: Log(), Rand: mrand.Float64, Limits: n.limits, Proxy: n.Proxy,
+		Book: book, Ledger: n.Ledger, Now: n.Clock.Now, Log: Log(), Rand: mrand.Float64, Limits: n.limits, Proxy: n.Proxy, Patience: n.Patience,
 		MinWait: 5 * time.Millisecond, MaxWait: 50 * time.Millisecond})
 }
 

@@ -27,6 +27,13 @@ type Order struct {
 // the hub's request: a broken link does not break a task.
 type Execute func(ctx context.Context, o Order) ([]byte, error)
 
+// ErrLater is an Execute's answer when the order could not be done now: its end is
+// not recorded, and the hub is told to send it again. Only for a Door with Again.
+var ErrLater = errors.New("the order cannot be done now")
+
+// MaxRunning is how many orders of one hub are executed at once.
+const MaxRunning = 128
+
 // executor turns envelopes into orders, each at most once.
 type executor struct {
 	o   Options
@@ -39,6 +46,7 @@ type executor struct {
 	mu      sync.Mutex // guards what follows
 	claims  map[wire.KeyID]*sync.Mutex
 	running map[string]*run // hub/id
+	count   map[wire.KeyID]int
 }
 
 // run is one order being executed.
@@ -48,7 +56,7 @@ type run struct {
 }
 
 func newExecutor(ctx context.Context, o Options) *executor {
-	return &executor{o: o, ctx: ctx, claims: map[wire.KeyID]*sync.Mutex{}, running: map[string]*run{}}
+	return &executor{o: o, ctx: ctx, claims: map[wire.KeyID]*sync.Mutex{}, running: map[string]*run{}, count: map[wire.KeyID]int{}}
 }
 
 // wait lets no more orders begin and waits for those that run.
@@ -74,6 +82,9 @@ func (x *executor) take(ctx context.Context, hub trust.Peer, data []byte, d Door
 			return nil, err
 		}
 		prior = running.end
+		if prior == nil && d.Again != nil {
+			return nil, wire.Refuse(wire.CodeBusy, "the node could not do this order now: send the same envelope again")
+		}
 	}
 	return answer(prior, e)
 }
@@ -110,6 +121,9 @@ func (x *executor) begin(ctx context.Context, hub trust.Peer, e *wire.Envelope, 
 	defer x.gate.RUnlock()
 	if x.closed || x.ctx.Err() != nil {
 		return nil, nil, wire.Refuse(wire.CodeBusy, "the node is stopping: send the envelope again later")
+	}
+	if x.runsOf(hub.ID) >= MaxRunning && x.runs(hub.ID, e.ID) == nil {
+		return nil, nil, wire.Refuse(wire.CodeBusy, "the node executes %d orders of this hub now: send the envelope again later", MaxRunning)
 	}
 	mark, err := x.o.Ledger.Mark(ctx, hub.ID)
 	if err != nil {
@@ -155,16 +169,25 @@ func (x *executor) runs(hub wire.KeyID, id string) *run {
 	return x.running[string(hub)+"/"+id]
 }
 
+// runsOf counts the orders of a hub that run.
+func (x *executor) runsOf(hub wire.KeyID) int {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.count[hub]
+}
+
 // start executes in the node's own time.
 func (x *executor) start(hub trust.Peer, e *wire.Envelope, do Execute) *run {
 	r, name := &run{done: make(chan struct{})}, string(hub.ID)+"/"+e.ID
 	x.mu.Lock()
 	x.running[name] = r
+	x.count[hub.ID]++
 	x.mu.Unlock()
 	x.wg.Go(func() {
 		r.end = x.finish(hub, e, do)
 		x.mu.Lock()
 		delete(x.running, name)
+		x.count[hub.ID]--
 		x.mu.Unlock()
 		close(r.done)
 	})
@@ -177,8 +200,8 @@ func (x *executor) start(hub trust.Peer, e *wire.Envelope, do Execute) *run {
 func (x *executor) finish(hub trust.Peer, e *wire.Envelope, do Execute) *Entry {
 	end := entry(hub, e, x.o.Now())
 	result, err := x.call(Order{Hub: hub, ID: e.ID, Seq: e.Seq, Kind: e.Kind, Body: e.Body, Expires: end.Expires}, do)
-	if err != nil && x.ctx.Err() != nil {
-		return nil // cut short by the end of the node: not known to have ended
+	if err != nil && (x.ctx.Err() != nil || errors.Is(err, ErrLater)) {
+		return nil // cut short by the end of the node, or not done: not known to have ended
 	}
 	end.Done, end.Result = x.o.Now(), result
 	if err != nil {

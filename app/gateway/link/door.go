@@ -95,11 +95,12 @@ func passed(h http.Header) map[string][]string {
 const (
 	firstPause = 200 * time.Millisecond
 	lastPause  = 10 * time.Second
-	answerWait = time.Minute
+	answerWait = 15 * time.Second
 )
 
-// execute does what an order asks. While nobody can answer it waits, since an
-// order that was answered is never asked again; the hub meanwhile hears that it runs.
+// execute does what an order asks. An order that was answered is never asked again,
+// so while nobody can answer, or the hub has its fill of open tasks, it waits, and
+// then has the hub send it again.
 func (s *Service) execute(ctx context.Context, h *hub, o node.Order) ([]byte, error) {
 	if o.Kind != task.KindHTTP {
 		return nil, wire.Refuse(wire.CodeMalformed, "this node knows orders of the kind %q only", task.KindHTTP)
@@ -115,18 +116,16 @@ func (s *Service) execute(ctx context.Context, h *hub, o node.Order) ([]byte, er
 			Method: req.Method, Path: req.Path, Query: req.Query, Header: passed(req.Header), Body: req.Body,
 			Base: base + task.PluginPath(req.Plugin), RemoteID: o.ID, Correlation: who.Correlation,
 		})
-		if err == nil && resp.Status != http.StatusServiceUnavailable {
+		if !later(resp, err) {
+			if err != nil {
+				status, text := unanswered(err)
+				s.Logger.Warn("a hub's order could not be answered", "hub", h.name, "id", o.ID, "error", err)
+				resp = protocol.Response{Status: status, Body: []byte(text + "\n"), Header: map[string][]string{"Content-Type": {"text/plain"}}}
+			}
 			return answer(resp)
 		}
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
 		if s.Now().After(end) {
-			if err == nil {
-				return answer(resp)
-			}
-			status, text := unanswered(err)
-			return answer(protocol.Response{Status: status, Body: []byte(text + "\n"), Header: map[string][]string{"Content-Type": {"text/plain"}}})
+			return nil, node.ErrLater
 		}
 		select {
 		case <-ctx.Done():
@@ -134,6 +133,14 @@ func (s *Service) execute(ctx context.Context, h *hub, o node.Order) ([]byte, er
 		case <-time.After(pause):
 		}
 	}
+}
+
+// later reports whether the same order may well be answered another time.
+func later(resp protocol.Response, err error) bool {
+	if err != nil {
+		return fault.KindOf(err) == fault.Unavailable
+	}
+	return resp.Status == http.StatusServiceUnavailable || resp.Status == http.StatusBadGateway || resp.Status == http.StatusTooManyRequests
 }
 
 // answer makes a plugin's answer that of an order. Released bytes are read with a

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"tresor/app/gateway"
+	"tresor/app/store"
 	"tresor/fed/fedtest"
 	fedhub "tresor/fed/hub"
 	"tresor/fed/task"
@@ -97,6 +98,41 @@ func TestAnOrderWaitsWhileNobodyCanAnswer(t *testing.T) {
 	a, err := r.order(h, "waits", create("{}"))
 	if err != nil || a.Status != 200 || r.runs["waits"] != 1 {
 		t.Errorf("%+v %v %v", a, err, r.runs)
+	}
+}
+
+// TestAnOrderThatNobodyCanAnswerIsSentAgain: an order is not refused for good
+// because the node is not itself for a while, or because the hub has its fill.
+func TestAnOrderThatNobodyCanAnswerIsSentAgain(t *testing.T) {
+	r := newRig(t)
+	h, _ := r.online()
+	for i, path := range []string{"/down", "/full", "/gateway"} {
+		r.desk.mu.Lock()
+		r.desk.refuse = []int{503, 429, 502}[i]
+		r.desk.mu.Unlock()
+		b, _ := task.Request{Plugin: "tes", Method: "POST", Path: path}.Encode()
+		e, err := h.Issue(ctx5(t), r.id(), fedhub.Order{ID: "later-" + path[1:], Kind: task.KindHTTP, Body: b})
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error, 1)
+		go func() { _, err := h.Deliver(ctx5(t), e); done <- err }()
+		until(t, "it is being tried", func() bool { return r.last().req.Path == path })
+		r.clock.Skew(time.Minute) // it has waited long enough
+		until(t, "it was given back", func() bool {
+			var open int
+			_ = r.db.View(t.Context(), func(tx *store.Tx) error {
+				return tx.QueryRow(`SELECT count(*) FROM link_envelope WHERE done_at IS NULL`).Scan(&open)
+			})
+			return open == 1
+		})
+		r.clock.Skew(0)
+		r.desk.mu.Lock()
+		r.desk.refuse = 0
+		r.desk.mu.Unlock()
+		if err := <-done; err != nil || r.desk.runs["later-"+path[1:]] != 1 {
+			t.Errorf("%s: %v, made %d times", path, err, r.desk.runs["later-"+path[1:]])
+		}
 	}
 }
 

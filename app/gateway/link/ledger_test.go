@@ -123,7 +123,7 @@ func TestFaultsOfTheLedger(t *testing.T) {
 	}
 	// Without its end the hub asks again, and the gateway gives the same task.
 	mend := r.spoil("link_envelope", "UPDATE OF done_at")
-	if _, err := r.order1(h, "endless", "{}"); !errors.Is(err, wire.For(wire.CodeInterrupted)) {
+	if _, err := r.order1(h, "endless", "{}"); !errors.Is(err, wire.For(wire.CodeBusy)) {
 		t.Errorf("the end is not kept: %v", err)
 	}
 	mend()
