@@ -152,6 +152,8 @@ func TestConfined(t *testing.T) {
 		{"loads BPF", "/bpf", ""},
 		{"opens an io_uring", "/uring", ""},
 		{"becomes root", "/setuid", ""},
+		{"outlives the server", "/undying", ""},
+		{"leaves its group", "/setsid", ""},
 		{"raises its limits", "/limit", ""},
 		{"writes one file without end", "/big", ""},
 	} {
@@ -420,6 +422,20 @@ func call(path string, began chan struct{}) func(*testing.T, *host.Plugin) (<-ch
 				time.Sleep(time.Millisecond)
 			}
 		}
+	}
+}
+
+// TestStopDoesNotWaitForOthers: where nothing keeps a plugin from starting others,
+// one of them may live on with the pipes to the server in its hands.
+func TestStopDoesNotWaitForOthers(t *testing.T) {
+	p, _ := hostile(t, "", func(o *host.Options) { o.Unconfined = true })
+	if got, err := ask(t, p, "/leave", "", &protocoltest.Host{}); err != nil || !strings.HasPrefix(got, "DONE") {
+		t.Fatal(got, err)
+	}
+	began := time.Now()
+	p.Stop()
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("stopping took %s", took)
 	}
 }
 

@@ -158,15 +158,28 @@ func (r *runner) Wait(context.Context) error {
 	return err
 }
 
-// Kill ends the process at once.
+// pipeTime is how long the pipes of a process that was ended may stay open.
+const pipeTime = time.Second
+
+// Kill ends the process at once, and what it started where the kernel could not
+// keep it from starting anything. A process that got away keeps our pipes open; we
+// do not wait for it.
 func (r *runner) Kill(context.Context) error {
 	if r.cmd == nil || r.cmd.Process == nil {
 		return nil
 	}
-	if err := r.cmd.Process.Kill(); !errors.Is(err, os.ErrProcessDone) {
-		return err
+	err := r.cmd.Process.Kill()
+	if !errors.Is(err, os.ErrProcessDone) {
+		_ = syscall.Kill(-r.cmd.Process.Pid, syscall.SIGKILL) // not reaped yet, so the number is still its own
 	}
-	return nil
+	time.AfterFunc(pipeTime, func() {
+		_ = r.stdout.Close()
+		_ = r.stderr.Close()
+	})
+	if errors.Is(err, os.ErrProcessDone) {
+		return nil
+	}
+	return err
 }
 
 func (r *runner) Stdout() io.ReadCloser { return r.stdout }

@@ -47,7 +47,7 @@ func guardedCalls(program int) []rule {
 		{unix.SYS_TGKILL, []argCheck{{0, all, []uint32{pid}}}},
 		{unix.SYS_KILL, []argCheck{{0, all, []uint32{pid}}}},
 		{unix.SYS_PRLIMIT64, []argCheck{{0, all, []uint32{0, pid}}}},
-		{unix.SYS_PRCTL, []argCheck{{0, all, []uint32{unix.PR_SET_NAME, unix.PR_GET_NAME, unix.PR_SET_VMA, unix.PR_SET_PDEATHSIG}}}},
+		{unix.SYS_PRCTL, []argCheck{{0, all, []uint32{unix.PR_SET_NAME, unix.PR_GET_NAME, unix.PR_SET_VMA}}}},
 		{unix.SYS_IOCTL, []argCheck{{1, all, []uint32{unix.TCGETS, unix.TIOCGWINSZ, fionread, fionbio, fioclex, fionclex}}}},
 	}
 }

@@ -74,9 +74,15 @@ var misdeeds = map[string]func(string) string{
 		_, err := unix.Mmap(-1, 0, 1<<20, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_ANON)
 		return done(err, "")
 	},
-	"/keyctl": func(string) string { _, err := unix.KeyctlGetKeyringID(-3, true); return done(err, "") },
-	"/bpf":    func(string) string { _, _, e := syscall.RawSyscall(unix.SYS_BPF, 0, 0, 0); return errno(e) },
-	"/uring":  func(string) string { _, _, e := syscall.RawSyscall(unix.SYS_IO_URING_SETUP, 1, 0, 0); return errno(e) },
+	"/keyctl":  func(string) string { _, err := unix.KeyctlGetKeyringID(-3, true); return done(err, "") },
+	"/bpf":     func(string) string { _, _, e := syscall.RawSyscall(unix.SYS_BPF, 0, 0, 0); return errno(e) },
+	"/uring":   func(string) string { _, _, e := syscall.RawSyscall(unix.SYS_IO_URING_SETUP, 1, 0, 0); return errno(e) },
+	"/undying": func(string) string { return done(unix.Prctl(unix.PR_SET_PDEATHSIG, 0, 0, 0, 0), "") },
+	"/setsid":  func(string) string { _, err := unix.Setsid(); return done(err, "") },
+	"/leave": func(string) string { // a child that goes its own way and keeps our pipes
+		_, err := os.StartProcess("/bin/sleep", []string{"sleep", "20"}, &os.ProcAttr{Files: []*os.File{nil, os.Stdout, os.NewFile(2, "stderr")}, Sys: &syscall.SysProcAttr{Setsid: true}})
+		return done(err, "")
+	},
 	"/setuid": func(string) string { _, _, e := syscall.RawSyscall(unix.SYS_SETUID, 0, 0, 0); return errno(e) },
 	"/limit": func(string) string {
 		return done(unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 1 << 20, Max: 1 << 20}), "")
