@@ -6,9 +6,11 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"time"
 
 	"tresor/app/access"
 	"tresor/app/store"
+	fed "tresor/fed/hub"
 	"tresor/fed/task"
 	"tresor/fed/wire"
 	"tresor/plugins/builtin/tes/model"
@@ -61,6 +63,9 @@ func (w *worker) answered(ctx context.Context, p part, result []byte) error {
 	if err != nil {
 		return w.refuse(ctx, p, string(wire.CodeMalformed), "The node's answer cannot be read.", "")
 	}
+	if later(a.Status) {
+		return w.again(ctx, p, a)
+	}
 	if a.Status/100 != 2 {
 		code, text, correlation := problem(a)
 		return w.refuse(ctx, p, code, text, correlation)
@@ -76,6 +81,48 @@ func (w *worker) answered(ctx context.Context, p part, result []byte) error {
 	})
 	w.s.wake(w.node)
 	return err
+}
+
+// later reports whether an answer says that nothing was made and that another time
+// may be better.
+func later(status int) bool {
+	return status == http.StatusTooManyRequests || status == http.StatusBadGateway || status == http.StatusServiceUnavailable
+}
+
+// again replaces an order that was answered with "later": the same bytes would get
+// the same answer for ever. The new one ends when the old one would have.
+func (w *worker) again(ctx context.Context, p part, a task.Answer) error {
+	text, _, err := w.s.orderOf(ctx, p)
+	if err != nil {
+		return err
+	}
+	old, err := wire.DecodeEnvelope([]byte(text))
+	if err != nil {
+		return err
+	}
+	code, why, correlation := problem(a)
+	left := time.UnixMilli(old.Expires).Sub(w.s.Now())
+	if left <= 0 {
+		return w.refuse(ctx, p, code, why, correlation)
+	}
+	e, err := w.s.fed().Issue(ctx, wire.KeyID(p.node), fed.Order{ID: w.s.IDs(), Kind: old.Kind, Body: old.Body, Life: left})
+	if err != nil {
+		return err
+	}
+	fresh, err := e.Encode()
+	if err != nil {
+		return err
+	}
+	err = w.change(ctx, p, func(tx *store.Tx, now *part) error {
+		if now.trouble = why; now.wanted {
+			now.state, now.tes = cancelled, model.Canceled
+			return nil
+		}
+		now.state = waiting
+		_, err := tx.Exec(`UPDATE hub_part SET state = 'waiting', seq = ?, envelope = ? WHERE task = ? AND node = ?`, e.Seq, string(fresh), p.task, p.node)
+		return err
+	})
+	return errors.Join(err, wire.Refuse(wire.CodeBusy, "%s", why))
 }
 
 func (p *part) at(tx *store.Tx) *int64 {

@@ -344,3 +344,30 @@ func TestDamagedResult(t *testing.T) {
 		t.Errorf("a missing file: %d", status)
 	}
 }
+
+// TestLater: an answer that says "later" does not end a part; when it is better the
+// task is made once.
+func TestLater(t *testing.T) {
+	for _, status := range []int{429, 502, 503} {
+		r := newRig(t)
+		n := newFakeNode(t, "north")
+		r.enrol(n)
+		n.refuse = &task.Answer{Status: status, Header: map[string][]string{"Content-Type": {"text/plain"}}, Body: []byte("The plugin is coming up.")}
+		n.connect(r)
+		id := r.create("")
+		r.untilPart(id, "north", "says why", func(p Part) bool { return strings.Contains(p.Trouble, "coming up") && p.Delivery == waiting })
+		r.restart()
+		n.Redial(n.Hub)
+		n.do(func() { n.refuse = nil })
+		n.only()
+		r.untilPart(id, "north", "was taken", func(p Part) bool { return p.Delivery == accepted && p.Trouble == "" })
+		if n.count() != 1 {
+			t.Errorf("%d: made %d times", status, n.count())
+		}
+		stopped := r.create("")
+		n.do(func() { n.refuse = &task.Answer{Status: status} })
+		_, err := r.s.Cancel(t.Context(), r.operator, stopped)
+		must(t, err)
+		r.until(stopped, "CANCELED")
+	}
+}

@@ -32,10 +32,11 @@ import (
 	fed "tresor/fed/hub"
 	"tresor/fed/link"
 	"tresor/fed/trust"
+	"tresor/fed/wire"
 )
 
 // LinkPath is where nodes dial.
-const LinkPath = "/fed/v1/link"
+const LinkPath = wire.LinkPath
 
 // Deps is what a Service works with. All but Live and Limits are required.
 type Deps struct {

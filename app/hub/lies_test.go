@@ -147,8 +147,8 @@ func TestRefusals(t *testing.T) {
 	}{
 		{"a refusal of the gateway", &task.Answer{Status: 403, Header: map[string][]string{"Tresor-Refusal": {"no-dataset"}, "Tresor-Correlation": {"c-77"}},
 			Body: []byte(`{"detail":"The project has no such dataset."}`)}, nil, "no-dataset", "no such dataset", "c-77"},
-		{"nobody could answer", &task.Answer{Status: 503, Header: map[string][]string{"Content-Type": {"text/plain"}}, Body: []byte("The plugin tes does not run.\n")},
-			nil, "refused", "tes does not run", ""},
+		{"a refusal in plain words", &task.Answer{Status: 500, Header: map[string][]string{"Content-Type": {"text/plain"}}, Body: []byte("The node broke.\n")},
+			nil, "refused", "node broke", ""},
 		{"a bare status", &task.Answer{Status: 500}, nil, "refused", "gave no reason", ""},
 		{"no id", &task.Answer{Status: 200, Body: []byte(`{}`)}, nil, "malformed", "no usable id", ""},
 		{"an id that is an address", &task.Answer{Status: 200, Body: []byte(`{"id":"../../x?y"}`)}, nil, "malformed", "no usable id", ""},

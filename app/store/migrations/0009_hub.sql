@@ -134,8 +134,11 @@ CREATE TABLE hub_result (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX hub_result_wanted ON hub_result (node) WHERE state = 'wanted';
 
+-- An order stays the same bytes. Only one that the node has answered, with "later",
+-- is replaced by a new one.
 CREATE TRIGGER hub_part_same BEFORE UPDATE OF task, node, seq, envelope ON hub_part
-WHEN NEW.task <> OLD.task OR NEW.node <> OLD.node OR NEW.seq <> OLD.seq OR NEW.envelope <> OLD.envelope
+WHEN NEW.task <> OLD.task OR NEW.node <> OLD.node OR
+  ((NEW.seq <> OLD.seq OR NEW.envelope <> OLD.envelope) AND NOT (OLD.state = 'offered' AND NEW.state = 'waiting'))
 BEGIN SELECT RAISE(ABORT, 'a part keeps its order'); END;
 
 CREATE TRIGGER hub_part_steps BEFORE UPDATE OF state ON hub_part
