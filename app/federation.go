@@ -82,8 +82,16 @@ func (a *App) pluginHost(principal, plugin string) protocol.Host {
 }
 
 func (a *App) pluginPrincipal(ctx context.Context, actor access.Actor, name string) (string, error) {
-	p, err := a.Gateway.Create(ctx, actor, gateway.Draft{Name: name, Kind: gateway.Client})
-	return p.ID, err
+	for n := 1; ; n++ {
+		draft := gateway.Draft{Name: name, Kind: gateway.Client}
+		if n > 1 { // one that was forgotten and trusted again starts afresh
+			draft.Name = fmt.Sprintf("%s %d", name, n)
+		}
+		p, err := a.Gateway.Create(ctx, actor, draft)
+		if fault.KindOf(err) != fault.Conflict || err == nil || n == 20 {
+			return p.ID, err
+		}
+	}
 }
 
 // pluginCheck says whether every enabled plugin runs, confined.

@@ -73,6 +73,9 @@ func (s *Service) collect(tx *store.Tx, p gateway.Principal, c *task.Catalogue) 
 			if err != nil {
 				return err
 			}
+			if d.State == dataset.Retired {
+				continue
+			}
 			at[id] = len(c.Datasets)
 			c.Datasets = append(c.Datasets, published(d, use.Slug))
 		}

@@ -84,6 +84,17 @@ func TestEnrolmentWithACodeOfThisEnd(t *testing.T) {
 	}
 }
 
+// TestHubsOfOneName: a hub that is pinned gets its principal whatever it is called.
+func TestHubsOfOneName(t *testing.T) {
+	r := newRig(t)
+	_, a := r.hub()
+	_, b := r.hub()
+	p, q := r.desk.principals[a], r.desk.principals[b]
+	if a == b || p.Name != "Hub of Bonn" || !strings.HasPrefix(q.Name, "Hub of Bonn ") || p.HubKey == q.HubKey {
+		t.Errorf("%+v and %+v", p, q)
+	}
+}
+
 func TestRefusalsOfEnrolment(t *testing.T) {
 	r := newRig(t)
 	h := fedtest.StartHub(t, fedtest.Quick())

@@ -69,6 +69,11 @@ func (d *desk) Create(_ context.Context, _ access.Actor, n gateway.Draft) (gatew
 		d.create = nil
 		return gateway.Principal{}, err
 	}
+	for _, p := range d.principals {
+		if p.Name == n.Name {
+			return gateway.Principal{}, fault.New("desk", fault.Conflict, "The name is taken.")
+		}
+	}
 	id := fmt.Sprintf("principal-%d", len(d.principals)+1)
 	p := &gateway.Principal{ID: id, Slug: id, Name: n.Name, Kind: n.Kind, State: gateway.Active, HubKey: n.HubKey, HubURL: n.HubURL, Words: n.Words, Node: n.Node}
 	d.principals[id] = p

@@ -165,7 +165,7 @@ func (s *Service) adopt(ctx context.Context, actor access.Actor, h *hub, known m
 		}
 	}
 	if mine == nil {
-		p, err := s.Gateway.Create(ctx, actor, gateway.Draft{Name: h.name, Kind: gateway.Hub, HubKey: key, HubURL: peer.URL, Words: *h.words.Load(), Node: h.node})
+		p, err := s.newPrincipal(ctx, actor, h, gateway.Draft{Kind: gateway.Hub, HubKey: key, HubURL: peer.URL, Words: *h.words.Load(), Node: h.node})
 		if err != nil {
 			return err
 		}
@@ -179,6 +179,20 @@ func (s *Service) adopt(ctx context.Context, actor access.Actor, h *hub, known m
 		h.principal.Store(mine)
 	}
 	return err
+}
+
+// newPrincipal makes a hub's principal under its name, or under one with a part of its
+// key when the name is taken or cannot stand in an address: the hub is pinned, and
+// a name is no reason to leave it without a principal.
+func (s *Service) newPrincipal(ctx context.Context, actor access.Actor, h *hub, d gateway.Draft) (p gateway.Principal, err error) {
+	for _, name := range []string{h.name, h.name + " " + d.HubKey[:6], "Hub " + d.HubKey[:8]} {
+		d.Name = name
+		p, err = s.Gateway.Create(ctx, actor, d)
+		if kind := fault.KindOf(err); err == nil || kind != fault.Conflict && kind != fault.Invalid {
+			break
+		}
+	}
+	return p, err
 }
 
 // keepWords writes the words and the key anew after either end has changed its key.

@@ -94,6 +94,9 @@ func TestAPluginFromOutside(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.mustAsk("outside", "/")
+	other, otherSum := outside(t)
+	_, err = r.Trust(ctx, operator, other, otherSum)
+	want(t, "another file of the same name", err, fault.Conflict, "does not get its settings")
 	if err = r.Forget(ctx, operator, "outside"); err != nil {
 		t.Fatal(err)
 	}

@@ -101,6 +101,10 @@ func (s *Service) admit(ctx context.Context, op string, actor access.Actor, path
 	if old != nil && old.builtin != nil {
 		return Plugin{}, fault.New(op, fault.Conflict, "%s is the name of a plugin inside this program.", d.Name)
 	}
+	if old != nil && s.rowOf(old).Path != path {
+		return Plugin{}, fault.WithNext(fault.New(op, fault.Conflict, "A plugin called %s is trusted from %s. Another file does not get its settings and secrets.", d.Name, s.rowOf(old).Path),
+			"Forget that one first, or put the new file in its place.")
+	}
 	r := row{Name: d.Name, Path: path, SHA256: sum, Description: d, TrustedBy: actor.ID}
 	if old != nil {
 		r.Settings, r.Secrets, r.Principal, r.Enabled = old.row.Settings, old.row.Secrets, old.row.Principal, old.row.Enabled
