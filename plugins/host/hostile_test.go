@@ -6,15 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -89,98 +86,6 @@ func ask(t testing.TB, p *host.Plugin, path, body string, h protocol.Host) (stri
 	defer cancel()
 	r, err := adapter(t, p).ServeRequest(ctx, protocol.Request{Path: path, Body: []byte(body)}, h)
 	return string(r.Body), err
-}
-
-// TestConfined: what the process of a plugin tries and may not.
-func TestConfined(t *testing.T) {
-	p, _ := hostile(t, "", nil)
-	adapter(t, p)
-	if c := p.State().Confined; !c.Checked || !c.Landlock || !c.Seccomp || !c.Memory || !c.Network {
-		t.Skipf("SKIP: this kernel cannot confine a plugin: %s", c.Text)
-	}
-	secret := filepath.Join(t.TempDir(), "secret")
-	if err := os.WriteFile(secret, []byte("canary-of-the-data-folder"), 0o666); err != nil {
-		t.Fatal(err)
-	}
-	tcp, _ := net.Listen("tcp", "127.0.0.1:0")
-	unix, _ := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
-	abstract, _ := net.Listen("unix", "@tresor-test-"+strconv.Itoa(os.Getpid()))
-	datagram, _ := net.ListenPacket("unixgram", filepath.Join(t.TempDir(), "d"))
-	for _, l := range []interface{ Close() error }{tcp, unix, abstract, datagram} {
-		defer l.Close()
-	}
-	self := strconv.Itoa(os.Getpid())
-	for _, c := range []struct{ name, path, arg string }{
-		{"reads the account file", "/read", "/etc/passwd"},
-		{"reads the password file", "/read", "/etc/shadow"},
-		{"reads the data folder", "/read", secret},
-		{"reads the server's environment", "/read", "/proc/" + self + "/environ"},
-		{"reads the server's memory map", "/read", "/proc/" + self + "/maps"},
-		{"reads the mounts", "/read", "/proc/mounts"},
-		{"reads a device", "/read", "/dev/urandom"},
-		{"lists the root", "/list", "/"},
-		{"lists the folder above", "/list", ".."},
-		{"lists /tmp", "/list", os.TempDir()},
-		{"writes above", "/write", "../x"},
-		{"writes to /tmp", "/write", filepath.Join(os.TempDir(), "hostile-was-here")},
-		{"writes to the data folder", "/write", secret},
-		{"empties a file", "/truncate", secret},
-		{"removes a file", "/remove", secret},
-		{"opens a file to all", "/chmod", secret},
-		{"takes a file", "/chown", secret},
-		{"links a file in", "/link", secret},
-		{"links to a file", "/symlink", secret},
-		{"goes elsewhere", "/chdir", "/"},
-		{"calls out by TCP", "/tcp", tcp.Addr().String()},
-		{"calls out by UDP", "/udp", "127.0.0.1:53"},
-		{"calls a unix socket", "/unix", unix.Addr().String()},
-		{"calls an abstract socket", "/unix", abstract.Addr().String()},
-		{"sends to a unix socket", "/unixgram", datagram.LocalAddr().String()},
-		{"listens on TCP", "/listen", ""},
-		{"speaks netlink", "/netlink", ""},
-		{"speaks vsock", "/vsock", ""},
-		{"starts a program", "/start", "/bin/true"},
-		{"becomes a program", "/exec", "/bin/true"},
-		{"forks", "/fork", ""},
-		{"makes namespaces", "/unshare", ""},
-		{"mounts", "/mount", ""},
-		{"traces the server", "/ptrace", self},
-		{"signals the server", "/signal", self},
-		{"makes memory outside the bound", "/memfd", ""},
-		{"shares memory outside the bound", "/shared", ""},
-		{"reads the key store", "/keyctl", ""},
-		{"loads BPF", "/bpf", ""},
-		{"opens an io_uring", "/uring", ""},
-		{"becomes root", "/setuid", ""},
-		{"outlives the server", "/undying", ""},
-		{"leaves its group", "/setsid", ""},
-		{"raises its limits", "/limit", ""},
-		{"writes one file without end", "/big", ""},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			got, err := ask(t, p, c.path, c.arg, &protocoltest.Host{})
-			if err != nil || strings.HasPrefix(got, "DONE") || got == "" || strings.Contains(got, "canary") {
-				t.Errorf("it got %q, error %v", got, err)
-			}
-		})
-	}
-	if b, _ := os.ReadFile(secret); string(b) != "canary-of-the-data-folder" {
-		t.Errorf("the data folder's file is now %q", b)
-	}
-	for _, c := range []struct{ path, arg string }{{"/write", "own"}, {"/read", "own"}, {"/list", "."}, {"/remove", "own"}, {"/self", ""}} {
-		if got, err := ask(t, p, c.path, c.arg, &protocoltest.Host{}); err != nil || !strings.HasPrefix(got, "DONE") {
-			t.Errorf("in its own place, %s answers %q, %v", c.path, got, err)
-		}
-	}
-	if got, _ := ask(t, p, "/environ", "", &protocoltest.Host{}); strings.Contains(got, "HOME=") || strings.Contains(got, "/tmp") {
-		t.Errorf("its environment: %s", got)
-	}
-	if got, _ := ask(t, p, "/files", "", &protocoltest.Host{}); strings.Contains(got, ":100000") {
-		t.Errorf("it holds a plain file: %s", got)
-	}
-	if s := p.State(); s.Starts != 1 {
-		t.Errorf("it was started %d times: %s", s.Starts, s.LastError)
-	}
 }
 
 // TestGreed: a plugin that takes without end is ended and started again, and the
@@ -336,92 +241,6 @@ func TestStartsThatGoWrong(t *testing.T) {
 				t.Errorf("error %v, want ErrDown", err)
 			}
 		})
-	}
-}
-
-// held is a Host whose State does not answer before the call that lent it ends.
-type held struct {
-	protocoltest.Host
-	began chan struct{}
-}
-
-func (h *held) State(ctx context.Context, _ string, _ protocol.View) (s protocol.JobState, err error) {
-	h.began <- struct{}{}
-	<-ctx.Done()
-	return s, ctx.Err()
-}
-
-// TestKilledInEveryState: the caller gets an error, the plugin comes up again, and
-// nothing of the old process is left.
-func TestKilledInEveryState(t *testing.T) {
-	for _, c := range []struct {
-		name string
-		into func(t *testing.T, p *host.Plugin) (outcome <-chan error, ready func()) // brings it into the state
-	}{
-		{"idle", func(*testing.T, *host.Plugin) (<-chan error, func()) { return nil, func() {} }},
-		{"in a call", call("/never", nil)},
-		{"in a host call", call("/hold", make(chan struct{}, 1))},
-		{"while it polls", func(t *testing.T, p *host.Plugin) (<-chan error, func()) {
-			out := make(chan error, 1)
-			a := adapter(t, p)
-			go func() { out <- a.Run(context.Background(), nil, &protocoltest.Host{}) }()
-			return out, func() { time.Sleep(50 * time.Millisecond) }
-		}},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			p, _ := hostile(t, "", nil)
-			got, err := ask(t, p, "/pid", "", &protocoltest.Host{})
-			pid, _ := strconv.Atoi(got)
-			if err != nil || pid == 0 {
-				t.Fatal(got, err)
-			}
-			outcome, ready := c.into(t, p)
-			ready()
-			began := time.Now()
-			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-				t.Fatal(err)
-			}
-			if outcome != nil {
-				if err := <-outcome; code(err) != protocol.CodeUnavailable || time.Since(began) > 2*time.Second {
-					t.Errorf("the call ended with %v after %s", err, time.Since(began))
-				}
-			}
-			again(t, p, 2)
-			if got, err := ask(t, p, "/fine", "", &protocoltest.Host{}); err != nil || got != "fine" {
-				t.Errorf("afterwards: %q, %v", got, err)
-			}
-			if syscall.Kill(pid, 0) == nil && !zombie(pid) {
-				t.Error("the old process is there")
-			}
-		})
-	}
-	for _, path := range []string{"/exit", "/abort", "/kill"} {
-		t.Run("by itself, "+path, func(t *testing.T) {
-			p, _ := hostile(t, "", nil)
-			if _, err := ask(t, p, path, "", &protocoltest.Host{}); code(err) != protocol.CodeUnavailable {
-				t.Errorf("error %v", err)
-			}
-			again(t, p, 2)
-		})
-	}
-}
-
-func call(path string, began chan struct{}) func(*testing.T, *host.Plugin) (<-chan error, func()) {
-	return func(t *testing.T, p *host.Plugin) (<-chan error, func()) {
-		out := make(chan error, 1)
-		a := adapter(t, p)
-		go func() {
-			_, err := a.ServeRequest(context.Background(), protocol.Request{Path: path}, &held{began: began})
-			out <- err
-		}()
-		return out, func() {
-			if began != nil {
-				<-began
-			}
-			for p.State().InFlight == 0 {
-				time.Sleep(time.Millisecond)
-			}
-		}
 	}
 }
 
