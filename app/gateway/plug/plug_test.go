@@ -274,14 +274,14 @@ func TestSettings(t *testing.T) {
 		text   string
 	}{
 		"unknown key":        {map[string]string{"colour": "red"}, "no setting"},
-		"no address":         {map[string]string{"url": "hub.test"}, "not an address"},
-		"file address":       {map[string]string{"url": "file:///etc/passwd"}, "not an address"},
-		"password in it":     {map[string]string{"url": "https://a:b@hub.test"}, "not an address"},
-		"no number":          {map[string]string{"count": "many"}, "not a number"},
-		"no choice":          {map[string]string{"level": "middle"}, "none of"},
-		"no switch":          {map[string]string{"on": "yes"}, "true or false"},
-		"over the limit":     {map[string]string{"note": strings.Repeat("a", maxValue+1)}, "longer than"},
-		"control characters": {map[string]string{"token": "a\x00b"}, "control"},
+		"no address":         {map[string]string{"url": "hub.test"}, "full web address"},
+		"file address":       {map[string]string{"url": "file:///etc/passwd"}, "full web address"},
+		"password in it":     {map[string]string{"url": "https://a:b@hub.test"}, "full web address"},
+		"no number":          {map[string]string{"count": "many"}, "number"},
+		"no choice":          {map[string]string{"level": "middle"}, "Level"},
+		"no switch":          {map[string]string{"on": "yes"}, "On"},
+		"over the limit":     {map[string]string{"note": strings.Repeat("a", protocol.MaxSetting+1)}, "too long"},
+		"control characters": {map[string]string{"token": "a\x00b"}, "not text"},
 	} {
 		_, err := set(c.values)
 		want(t, name, err, fault.Invalid, c.text)

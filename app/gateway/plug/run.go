@@ -13,10 +13,6 @@ import (
 	"tresor/plugins/protocol"
 )
 
-// maxDir is the longest working directory, in bytes: a Unix socket in it must have
-// a path of at most 107.
-const maxDir = 60
-
 // start brings a plugin up, if it is enabled and the service runs. The caller
 // holds change. What goes wrong stands in the entry.
 func (s *Service) start(name string) {
@@ -70,9 +66,6 @@ func (s *Service) command(e *entry) (host.Command, error) {
 // workdir makes the empty folder that a plugin works in.
 func (s *Service) workdir(name string) (string, error) {
 	dir := filepath.Join(s.Dir, "run", name)
-	if len(dir) > maxDir {
-		return os.MkdirTemp("", "tp-")
-	}
 	if err := os.RemoveAll(dir); err != nil {
 		return "", err
 	}
@@ -124,6 +117,7 @@ func (s *Service) changed() {
 // remember keeps a description, so that the form is there while the plugin is down.
 func (s *Service) remember(ctx context.Context, e *entry, d protocol.Description) error {
 	s.mu.Lock()
+	d.Name = e.row.Name // under which it was trusted, whatever it says now
 	same := equal(e.row.Description, d)
 	e.row.Description, e.set = d, nil
 	r := e.row

@@ -2,17 +2,12 @@ package plug
 
 import (
 	"encoding/json"
-	"net/url"
-	"slices"
-	"strconv"
+	"maps"
 	"strings"
 
 	"tresor/app/fault"
 	"tresor/plugins/protocol"
 )
-
-// maxValue bounds one setting, in bytes.
-const maxValue = 8 << 10
 
 // values are the settings as the plugin gets them: defaults, values, secrets.
 // Callers do not change them.
@@ -33,20 +28,11 @@ func (s *Service) values(e *entry) (protocol.Settings, error) {
 }
 
 func (s *Service) assemble(r row) (protocol.Settings, error) {
-	out := protocol.Settings{}
-	for _, f := range r.Description.Settings {
-		if f.Default != "" {
-			out[f.Key] = f.Default
-		}
-	}
-	for k, v := range r.Settings {
-		out[k] = v
-	}
 	secrets, err := s.secrets(r)
-	for k, v := range secrets {
-		out[k] = v
-	}
-	return out, err
+	out := protocol.Settings{}
+	maps.Copy(out, r.Settings)
+	maps.Copy(out, secrets)
+	return protocol.Filled(r.Description, out), err
 }
 
 func (s *Service) secrets(r row) (map[string]string, error) {
@@ -92,11 +78,11 @@ func (s *Service) put(r row, values map[string]string) (row, error) {
 			open[k] = v
 		}
 	}
-	for _, f := range r.Description.Settings {
-		v := open[f.Key] + secret[f.Key]
-		if err := checkValue(op, f, v); err != nil {
-			return r, err
-		}
+	all := protocol.Settings{}
+	maps.Copy(all, open)
+	maps.Copy(all, secret)
+	if err := protocol.CheckSettings(r.Description, all); err != nil {
+		return r, fault.Kinded(op, fault.Invalid, err, "%s", reason(err))
 	}
 	r.Settings, r.Secrets = open, nil
 	if len(secret) > 0 {
@@ -107,41 +93,4 @@ func (s *Service) put(r row, values map[string]string) (row, error) {
 		r.Secrets = s.seal.Seal("plugin/"+r.Name, b)
 	}
 	return r, nil
-}
-
-// checkValue refuses a value that does not fit its field. It never repeats a secret.
-func checkValue(op string, f protocol.Setting, v string) error {
-	label := f.Label
-	if label == "" {
-		label = f.Key
-	}
-	if v == "" {
-		if f.Required && f.Default == "" {
-			return fault.New(op, fault.Invalid, "%s is missing.", label)
-		}
-		return nil
-	}
-	if len(v) > maxValue || strings.ContainsFunc(v, func(c rune) bool { return c < ' ' && c != '\n' && c != '\t' }) {
-		return fault.New(op, fault.Invalid, "%s is longer than %d bytes or holds control characters.", label, maxValue)
-	}
-	switch f.Kind {
-	case "url":
-		u, err := url.Parse(v)
-		if err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") || u.User != nil {
-			return fault.New(op, fault.Invalid, "%s is not an address such as https://example.org/path. Names and passwords do not belong into it.", label)
-		}
-	case "number":
-		if _, err := strconv.ParseFloat(v, 64); err != nil {
-			return fault.New(op, fault.Invalid, "%s is not a number.", label)
-		}
-	case "choice":
-		if !slices.Contains(f.Choices, v) {
-			return fault.New(op, fault.Invalid, "%s is none of %s.", label, strings.Join(f.Choices, ", "))
-		}
-	case "switch":
-		if v != "true" && v != "false" {
-			return fault.New(op, fault.Invalid, "%s is true or false.", label)
-		}
-	}
-	return nil
 }
