@@ -102,4 +102,3 @@ func TestConfined(t *testing.T) {
 		t.Errorf("it was started %d times: %s", s.Starts, s.LastError)
 	}
 }
-

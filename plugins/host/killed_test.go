@@ -97,4 +97,3 @@ func call(path string, began chan struct{}) func(*testing.T, *host.Plugin) (<-ch
 		}
 	}
 }
-
