@@ -87,7 +87,7 @@ func (s *Server) federation(c *call) (Federation, error) {
 			return out, err
 		}
 	}
-	waiting, err := s.Gateway.Requests(ctx, actor)
+	waiting, err := s.Gateway.Requests(ctx, actor, "")
 	out.Waiting = len(waiting)
 	return out, err
 }

@@ -66,15 +66,12 @@ func (s *Server) listPending(c *call) (List[Waiting], error) {
 	if err != nil {
 		return List[Waiting]{}, err
 	}
-	pending, err := s.Gateway.Requests(c.ctx(), c.actor())
+	pending, err := s.Gateway.Requests(c.ctx(), c.actor(), c.query("after"))
 	if err != nil {
 		return List[Waiting]{}, err
 	}
 	var out []Waiting
 	for _, p := range pending {
-		if p.Job <= c.query("after") {
-			continue
-		}
 		if len(out) == limit {
 			return listOf(out, out[limit-1].Job), nil
 		}

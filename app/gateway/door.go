@@ -57,14 +57,28 @@ func (s *Service) InsideDoor(plugins Plugins, job string) http.Handler {
 		who := Caller{Kind: Inside, ID: job, Correlation: s.IDs()}
 		plugin, path, ok := split(r.URL.EscapedPath())
 		if !ok {
-			plugin, path = "tes", r.URL.EscapedPath()
+			plugin, path = insidePlugin, r.URL.EscapedPath()
 		}
 		base := "http://" + line(r.Host, 100)
 		if ok {
 			base += "/ga4gh/" + plugin
 		}
+		if plugin != insidePlugin {
+			s.notInside(w, r, who)
+			return
+		}
 		s.pass(w, r, plugins, who, plugin, path, base)
 	})
+}
+
+// insidePlugin is the only plugin that programs in containers reach. Another one may
+// have a way to the outside, and a request is bytes of a program that has read data.
+const insidePlugin = "tes"
+
+func (s *Service) notInside(w http.ResponseWriter, r *http.Request, who Caller) {
+	err := refuse(CodeNotFound, fault.NotFound, "Check the address.", "There is no such service on this server.")
+	s.turnAway(r.Context(), who, err)
+	writeBody(w, r, problem(err, who.Correlation))
 }
 
 // split takes /ga4gh/<plugin>/rest apart.

@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -45,6 +44,13 @@ func sourceRefused(raw string) error {
 		"The address %s is not one that this server fetches from.", quoted(shown(raw)))
 }
 
+// fetchedInside refuses a program inside: it has read data, and an address that it
+// chooses would carry them out to whoever reads that server's log.
+func fetchedInside() error {
+	return refuse(CodeSource, fault.Denied, "Ask a data steward to register the file as a dataset, or have it sent with the task from outside.",
+		"A program inside cannot have this server fetch anything from outside.")
+}
+
 // shown is an address without what may be a secret in it.
 func shown(raw string) string {
 	at, query, has := strings.Cut(raw, "?")
@@ -82,7 +88,7 @@ func (f *fetcher) covering(u *url.URL) (Source, error) {
 // place fetches the input's bytes into the vault and pins them by their hash.
 func (f *fetcher) place(ctx context.Context, p *job.Place) error {
 	raw := p.Origin
-	u, err := f.resolve(ctx, raw)
+	u, sum, err := f.resolve(ctx, raw)
 	if err != nil {
 		return err
 	}
@@ -105,6 +111,8 @@ func (f *fetcher) place(ctx context.Context, p *job.Place) error {
 		return unreachable(raw, err)
 	case resp.ContentLength >= 0 && blob.Size != resp.ContentLength:
 		return unreachable(raw, io.ErrUnexpectedEOF)
+	case sum != "" && blob.SHA256 != sum:
+		return otherBytes(raw)
 	}
 	p.Origin, p.SHA256, p.Size = shown(raw), blob.SHA256, blob.Size
 	return nil
@@ -120,58 +128,30 @@ func unreachable(raw string, cause error) error {
 }
 
 // resolve turns s3:// and drs:// into the https:// address of the entry's endpoint.
-func (f *fetcher) resolve(ctx context.Context, raw string) (*url.URL, error) {
+// sum is the hash that a description promises; empty: none.
+func (f *fetcher) resolve(ctx context.Context, raw string) (at *url.URL, sum string, err error) {
 	src, err := f.allowed(raw)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	u, err := plainURL(raw)
 	if err != nil {
-		return nil, sourceRefused(raw)
+		return nil, "", sourceRefused(raw)
 	}
 	switch src.Kind {
 	case SourceS3:
-		return url.Parse(src.Endpoint + "/" + u.Host + u.EscapedPath())
+		at, err = src.object(u)
+		return at, "", err
 	case SourceDRS:
 		return f.drs(ctx, src, u)
 	}
-	return u, nil
+	return u, "", nil
 }
 
-// drsObject is what we need of a GA4GH DRS object.
-type drsObject struct {
-	AccessMethods []struct {
-		Type      string `json:"type"`
-		AccessURL struct {
-			URL string `json:"url"`
-		} `json:"access_url"`
-	} `json:"access_methods"`
-}
-
-// drs asks the entry's endpoint where the object is. The place has to be on the
-// allow-list itself.
-func (f *fetcher) drs(ctx context.Context, src Source, u *url.URL) (*url.URL, error) {
-	at, err := url.Parse(src.Endpoint + "/ga4gh/drs/v1/objects/" + url.PathEscape(strings.TrimPrefix(u.Path, "/")))
-	if err != nil {
-		return nil, sourceRefused(u.String())
-	}
-	resp, err := f.get(ctx, at)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	var o drsObject
-	if err := json.NewDecoder(io.LimitReader(resp.Body, mostMeta)).Decode(&o); err != nil {
-		return nil, unreachable(u.String(), err)
-	}
-	for _, m := range o.AccessMethods {
-		if to, err := plainURL(m.AccessURL.URL); err == nil && to.Scheme == SourceHTTPS {
-			if _, err := f.covering(to); err == nil {
-				return to, nil
-			}
-		}
-	}
-	return nil, sourceRefused(u.String())
+// object is the address of an object of a bucket, in the form that has the bucket in
+// its path.
+func (src Source) object(u *url.URL) (*url.URL, error) {
+	return url.Parse(src.Endpoint + "/" + u.Host + u.EscapedPath())
 }
 
 // get opens an https:// address that the list allows, or an endpoint of it.
@@ -211,13 +191,22 @@ func (f *fetcher) client() *http.Client {
 	}}
 }
 
-// endpointOrCovered allows what the list covers and what lies below an endpoint of it.
+// reach is where below its endpoint an entry's files or descriptions lie. The rest of
+// the endpoint is nobody's business: it may hold other buckets.
+func (src Source) reach() string {
+	if src.Kind == SourceS3 {
+		return src.Endpoint + "/" + strings.TrimPrefix(src.Prefix, SourceS3+"://")
+	}
+	return src.Endpoint + drsObjects
+}
+
+// endpointOrCovered allows what the list covers and what an entry's endpoint holds of it.
 func (f *fetcher) endpointOrCovered(u *url.URL) (Source, error) {
 	for _, src := range f.sources {
 		if src.Endpoint == "" {
 			continue
 		}
-		if (Source{Prefix: src.Endpoint + "/"}).covers(u) {
+		if (Source{Prefix: src.reach()}).covers(u) {
 			return src, nil
 		}
 	}
@@ -230,18 +219,10 @@ func (f *fetcher) transport() http.RoundTripper {
 	if f.s.Fetch.Transport != nil {
 		return f.s.Fetch.Transport
 	}
-	return &http.Transport{Proxy: f.s.Fetch.Proxy, DialContext: f.dial, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}, DisableCompression: true,
+	proxies := &seenProxies{choose: f.s.Fetch.Proxy}
+	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+		return f.dialPublic(ctx, network, address, proxies.has(address))
+	}
+	return &http.Transport{Proxy: proxies.of, DialContext: dial, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}, DisableCompression: true,
 		DisableKeepAlives: true, TLSHandshakeTimeout: 10 * time.Second, ResponseHeaderTimeout: 30 * time.Second, MaxResponseHeaderBytes: 64 << 10}
-}
-
-func (f *fetcher) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return nil, err
-	}
-	d := net.Dialer{Timeout: 10 * time.Second}
-	if !privateName(host) && f.s.Fetch.Proxy == nil {
-		d.ControlContext = func(_ context.Context, _, to string, _ syscall.RawConn) error { return publicOnly(to) }
-	}
-	return d.DialContext(ctx, network, address)
 }

@@ -16,6 +16,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/url"
 	"sync"
@@ -92,6 +93,7 @@ type Deps struct {
 type FetchOptions struct {
 	Transport http.RoundTripper                     // nil: verifies TLS and reaches public addresses only; tests set it
 	Proxy     func(*http.Request) (*url.URL, error) // nil: none
+	Resolver  *net.Resolver                         // nil: the system's
 	MaxSize   int64                                 // bytes of one file; 0: 1 GiB
 	Timeout   time.Duration                         // of all files of one request; 0: a minute
 }
@@ -103,7 +105,8 @@ type Service struct {
 	parties *parties
 	counts  *counts
 	tally   *tally
-	guesses *buckets
+	guesses *buckets // wrong tokens, by address
+	probes  *buckets // names of files that are not in a tree, by caller
 	slots   *slots
 	wake    chan struct{} // holds one value when held jobs should be looked at soon
 	times   times
@@ -135,7 +138,7 @@ func New(d Deps) *Service {
 		d.Fetch.Timeout = time.Minute
 	}
 	s := &Service{Deps: d, update: d.DB.Update, parties: newParties(), counts: newCounts(), tally: newTally(), wake: make(chan struct{}, 1),
-		guesses: newBuckets(guessEvery, guessBurst), slots: newSlots(), touched: map[string]time.Time{}}
+		guesses: newBuckets(guessEvery, guessBurst), probes: newBuckets(probeEvery, probeBurst), slots: newSlots(), touched: map[string]time.Time{}}
 	s.times = times{party: time.Second, flush: time.Minute, way: 30 * time.Second}
 	return s
 }

@@ -52,10 +52,14 @@ func (h *host) party(ctx context.Context) (*party, error) {
 
 // open refuses a paused party.
 func (p *party) open() error {
-	if p.record.Paused {
-		return refuse(CodePaused, fault.Unavailable, "Try again later, or ask the operator of this server.", "This access is paused.")
+	if p.record.Paused && p.kind != Inside { // work that runs goes on, and may look
+		return paused()
 	}
 	return nil
+}
+
+func paused() error {
+	return refuse(CodePaused, fault.Unavailable, "Try again later, or ask the operator of this server.", "This access is paused.")
 }
 
 // fail makes an error fit for the plugin, and keeps the cause for the operator.

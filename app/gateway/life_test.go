@@ -166,7 +166,7 @@ func TestProjectTree(t *testing.T) {
 		t.Errorf("inside: %+v", seen.Tasks)
 	}
 	sub := h.submit(inside, r)
-	if h.state(who, sub.ID, protocol.Basic).Project != "aurora" {
+	if h.state(inside, sub.ID, protocol.Basic).Project != "aurora" {
 		t.Error("the program's task is in another project")
 	}
 	if err := h.host(who).Cancel(ctx, running.ID); err != nil {

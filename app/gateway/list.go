@@ -87,6 +87,9 @@ func (s *Service) page(tx *store.Tx, p *party, plugin string, q protocol.JobQuer
 func newFilter(p *party, plugin string, q protocol.JobQuery) *filter {
 	f := &filter{plugin: plugin, after: q.After}
 	f.column, f.value = p.scope()
+	if p.blindTo(Inside) && !p.machine() { // a machine's key holds none of them
+		f.conds = append(f.conds, cond{test: "t.kind <> 'inside'", many: probe})
+	}
 	if p.machine() && len(p.lent) > 0 { // a project that was taken back takes its tasks along
 		var ids []any
 		for _, l := range p.lent {
@@ -205,26 +208,39 @@ func (f *filter) run(tx *store.Tx, limit int, minimal bool) ([]task, error) {
 	return list, rows.Err()
 }
 
+// mostRequests bounds one answer of Requests.
+const mostRequests = 500
+
 // Requests lists tasks of machines that wait for a decision or an image, in projects
-// that the actor sees, oldest first. The job itself says the rest.
-func (s *Service) Requests(ctx context.Context, actor access.Actor) ([]Pending, error) {
+// that the actor sees, oldest first, from behind the job `after` on ("": from the
+// first), at most 500. The job itself says the rest.
+func (s *Service) Requests(ctx context.Context, actor access.Actor, after string) ([]Pending, error) {
 	list := []Pending{}
+	where, args := "", []any{after}
+	if !access.Can(actor, access.JobRead, access.Thing{}) { // no role for the whole site
+		for id := range actor.Projects {
+			if access.Can(actor, access.JobRead, access.Thing{Project: id}) {
+				args = append(args, id)
+			}
+		}
+		if len(args) == 1 {
+			return list, nil
+		}
+		where = " AND t.project IN (" + marks(len(args)-1) + ")"
+	}
 	err := s.DB.View(ctx, func(tx *store.Tx) error {
-		rows, err := tx.Query(`SELECT t.id, t.principal, t.kind, t.project, t.on_behalf, coalesce(t.remote_id, ''), coalesce(p.name, '') FROM gateway_task t
-			LEFT JOIN gateway_principal p ON p.id = t.principal WHERE t.state = 'submitted' ORDER BY t.id LIMIT 500`)
+		rows, err := tx.Query(`SELECT t.id, t.principal, t.kind, t.on_behalf, coalesce(t.remote_id, ''), coalesce(p.name, '') FROM gateway_task t
+			LEFT JOIN gateway_principal p ON p.id = t.principal WHERE t.state = 'submitted' AND t.id > ?`+where+` ORDER BY t.id LIMIT ?`, append(args, mostRequests)...)
 		if err != nil {
 			return err
 		}
 		defer rows.Close()
 		for rows.Next() {
 			var r Pending
-			var project string
-			if err := rows.Scan(&r.Job, &r.Principal, &r.Kind, &project, &r.OnBehalf, &r.RemoteID, &r.Name); err != nil {
+			if err := rows.Scan(&r.Job, &r.Principal, &r.Kind, &r.OnBehalf, &r.RemoteID, &r.Name); err != nil {
 				return err
 			}
-			if access.Can(actor, access.JobRead, access.Thing{Project: project}) {
-				list = append(list, r)
-			}
+			list = append(list, r)
 		}
 		if err := rows.Err(); err != nil {
 			return err

@@ -6,7 +6,6 @@ import (
 
 	"tresor/app/access"
 	"tresor/app/fault"
-	"tresor/app/job"
 	"tresor/app/project"
 	"tresor/app/store"
 	"tresor/plugins/protocol"
@@ -21,6 +20,8 @@ type party struct {
 	record Principal
 	lent   []lent
 	bound  string // project that a person's token or a program inside is bound to
+	counts []counted
+	barred error // why it may look but make no task
 	until  time.Time
 }
 
@@ -34,6 +35,16 @@ type lent struct {
 
 // machine reports whether the party is a hub or an outside client.
 func (p *party) machine() bool { return p.kind == Hub || p.kind == Client }
+
+// bounded reports whether a principal's quotas and decisions bind the party: a
+// machine, and a program inside a machine's job.
+func (p *party) bounded() bool { return p.record.ID != "" }
+
+// counted is a quota that each task of a party takes from.
+type counted struct {
+	key    string
+	quotas Quotas
+}
 
 // mayUse reports whether the party may name a granted dataset.
 func (l lent) mayUse(id string) bool { return has(l.datasets, id) || has(l.datasets, anyData) }
@@ -115,7 +126,7 @@ func (s *Service) meetPrincipal(tx *store.Tx, who Caller) (*party, error) {
 		return nil, err
 	}
 	p.Paused = p.Paused || all
-	got := &party{kind: p.Kind, key: p.ID, name: p.Name, via: string(p.Kind) + ":" + p.Slug, record: p}
+	got := &party{kind: p.Kind, key: p.ID, name: p.Name, via: string(p.Kind) + ":" + p.Slug, record: p, counts: []counted{{p.ID, p.Quotas}}}
 	for _, u := range p.Projects {
 		l, err := s.lentTo(tx, u.Project, u.Sponsor.ID, u.Datasets, got.via)
 		if err != nil {
@@ -166,42 +177,4 @@ func (s *Service) meetPerson(tx *store.Tx, who Caller) (*party, error) {
 		return nil, &refusal{code: CodeUnknown, err: fault.WithNext(fault.New("gateway.party", fault.Denied, "The person of this token may not work in its project any more."), "Ask the lead of the project.")}
 	}
 	return &party{kind: Human, key: "person:" + person, name: l.actor.Name, via: via, bound: projectID, lent: []lent{l}}, nil
-}
-
-func (s *Service) meetJob(tx *store.Tx, who Caller) (*party, error) {
-	j, err := s.Jobs.Find(tx, who.ID)
-	if fault.KindOf(err) == fault.NotFound || err == nil && !j.State.Active() {
-		return nil, unknown()
-	}
-	if err != nil {
-		return nil, err
-	}
-	l, err := s.lentTo(tx, j.Project, j.Submitter.ID, idsOf(dataOf(j)), "inside:"+j.ID)
-	if err != nil {
-		return nil, err
-	}
-	if l.standing != nil {
-		return nil, l.standing
-	}
-	return &party{kind: Inside, key: "inside:" + j.ID, name: "a program of job " + j.ID, via: "inside:" + j.ID, bound: j.Project, lent: []lent{l}}, nil
-}
-
-// dataOf are all the datasets that a job sees. A program inside may name these and
-// no others, so that work of a hub does not reach through it what it was not lent.
-func dataOf(j job.Job) []job.Data {
-	list := append([]job.Data{}, j.Datasets...)
-	for _, p := range j.Places {
-		if p.DatasetID != "" {
-			list = append(list, job.Data{ID: p.DatasetID, Slug: p.Dataset, Version: p.Version})
-		}
-	}
-	return list
-}
-
-func idsOf(data []job.Data) []string {
-	ids := []string{}
-	for _, d := range data {
-		ids = append(ids, d.ID)
-	}
-	return ids
 }

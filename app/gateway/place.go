@@ -31,12 +31,18 @@ func (s *Service) places(ctx context.Context, o *order) ([]job.Place, error) {
 	if len(outside) == 0 { // most tasks: no look at the allow-list
 		return list, nil
 	}
+	if o.p.kind == Inside { // an address is words of a program that has read data
+		return nil, fetchedInside()
+	}
+	if err := s.room(o.p); err != nil { // nothing is fetched for a task that is refused
+		return nil, err
+	}
 	sources, err := s.sources(ctx)
 	if err != nil {
 		return nil, err
 	}
 	f := s.fetcher(sources, "")
-	for _, i := range outside { // all of them first: nothing is fetched for a task that is refused
+	for _, i := range outside { // all of them first, for the same reason
 		if _, err := f.allowed(list[i].Origin); err != nil {
 			return nil, err
 		}

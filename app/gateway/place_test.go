@@ -49,7 +49,7 @@ func TestPlaces(t *testing.T) {
 
 // TestLimits: resources become limits, and nothing asked for is not more than the quota.
 func TestLimits(t *testing.T) {
-	o := order{p: &party{kind: Hub, record: Principal{Quotas: Quotas{Cores: 2}}}}
+	o := order{p: &party{kind: Hub, record: Principal{ID: "p", Quotas: Quotas{Cores: 2}}}}
 	o.r.Resources = protocol.Resources{RAM: 1.5, Disk: 2, WallMS: 1001, Cores: 1}
 	if l := o.limits(job.Limits{Cores: 8}); l.Memory != 1_500_000_000 || l.FileSize != 2_000_000_000 || l.WallSeconds != 2 || l.Cores != 1 {
 		t.Errorf("%+v", l)
@@ -91,12 +91,14 @@ func TestStateOf(t *testing.T) {
 		tasks []job.TaskRun
 		want  string
 	}{
-		"exit code":            {[]job.TaskRun{{State: job.TaskFailed, ExitCode: &three}}, "failed"},
-		"the second":           {[]job.TaskRun{{State: job.TaskSucceeded, ExitCode: &zero}, {State: job.TaskFailed, ExitCode: &three}}, "failed"},
-		"nothing left":         {[]job.TaskRun{{State: job.TaskSucceeded, ExitCode: &zero}}, "failed"},
-		"never ran":            {[]job.TaskRun{{State: job.TaskFailed}}, broken},
-		"the second never ran": {[]job.TaskRun{{State: job.TaskSucceeded, ExitCode: &zero}, {State: job.TaskFailed}}, broken},
-		"no task":              {nil, broken},
+		"exit code":                           {[]job.TaskRun{{State: job.TaskFailed, ExitCode: &three}}, "failed"},
+		"the second":                          {[]job.TaskRun{{State: job.TaskSucceeded, ExitCode: &zero}, {State: job.TaskFailed, ExitCode: &three}}, "failed"},
+		"nothing left":                        {[]job.TaskRun{{State: job.TaskSucceeded, ExitCode: &zero}}, "failed"},
+		"never ran":                           {[]job.TaskRun{{State: job.TaskFailed}}, broken},
+		"the second never ran":                {[]job.TaskRun{{State: job.TaskSucceeded, ExitCode: &zero}, {State: job.TaskFailed}}, broken},
+		"no task":                             {nil, broken},
+		"one that was ignored, then the host": {[]job.TaskRun{{State: job.TaskFailed, ExitCode: &three, IgnoreError: true}, {State: job.TaskFailed}}, broken},
+		"one that was ignored, then another":  {[]job.TaskRun{{State: job.TaskFailed, ExitCode: &three, IgnoreError: true}, {State: job.TaskFailed, ExitCode: &three}}, "failed"},
 	} {
 		if got := stateOf(job.Job{State: job.Failed, Tasks: c.tasks}); got != c.want {
 			t.Errorf("%s: %s, want %s", name, got, c.want)

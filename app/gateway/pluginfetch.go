@@ -14,6 +14,9 @@ const mostAnswer = 1 << 20 // bytes of an answer to a plugin
 
 // Fetch does HTTP for the plugin, to addresses that an operator has allowed it.
 func (h *host) Fetch(ctx context.Context, r protocol.Request) (protocol.Response, error) {
+	if h.who.Kind == Inside {
+		return protocol.Response{}, h.fail(fetchedInside())
+	}
 	all, err := h.s.sources(ctx)
 	if err != nil {
 		return protocol.Response{}, h.fail(err)

@@ -59,11 +59,8 @@ func (c *counts) take(tx *store.Tx, key string, q Quotas) (give func(), err erro
 		return nil, err
 	}
 	n.move(minute)
-	switch {
-	case n.open >= q.OpenTasks:
-		return nil, refuse(CodeQuota, fault.Exhausted, "Wait until some have ended, or cancel some.", "You have %d open tasks, which is as many as you may have.", n.open)
-	case n.hour() >= q.TasksPerHour:
-		return nil, refuse(CodeQuota, fault.Exhausted, "Try again in some minutes.", "You have sent %d tasks in the last hour, which is as many as you may send.", n.hour())
+	if err := n.room(q); err != nil {
+		return nil, err
 	}
 	n.open++
 	n.minutes[minute%60]++
@@ -75,16 +72,50 @@ func (c *counts) take(tx *store.Tx, key string, q Quotas) (give func(), err erro
 	}, nil
 }
 
+// family are the tasks of a key and those that their programs made inside.
+const family = `WITH RECURSIVE family(id, created_at, ended_at) AS (
+	SELECT id, created_at, ended_at FROM gateway_task WHERE principal = ?
+	UNION ALL SELECT t.id, t.created_at, t.ended_at FROM family f JOIN gateway_task t ON t.principal = 'inside:' || f.id) `
+
+// room refuses one more task than there may be.
+func (c *count) room(q Quotas) error {
+	switch {
+	case c.open >= q.OpenTasks:
+		return refuse(CodeQuota, fault.Exhausted, "Wait until some have ended, or cancel some.", "You have %d open tasks, which is as many as you may have.", c.open)
+	case c.hour() >= q.TasksPerHour:
+		return refuse(CodeQuota, fault.Exhausted, "Try again in some minutes.", "You have sent %d tasks in the last hour, which is as many as you may send.", c.hour())
+	}
+	return nil
+}
+
+// room looks, before anything costly is done for a task, whether it would be refused
+// now. The task is counted, exactly, in its own transaction; a count that is not
+// there yet is filled there.
+func (s *Service) room(p *party) error {
+	s.counts.mu.Lock()
+	defer s.counts.mu.Unlock()
+	minute := minuteOf(s.Now())
+	for _, c := range p.counts {
+		if n, ok := s.counts.all[c.key]; ok {
+			n.move(minute)
+			if err := n.room(c.quotas); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // of fills the count of a key from the table; the caller holds mu.
 func (c *counts) of(tx *store.Tx, key string, minute int64) (*count, error) {
 	if n, ok := c.all[key]; ok {
 		return n, nil
 	}
 	n := &count{newest: minute}
-	if err := tx.QueryRow(`SELECT count(*) FROM gateway_task WHERE principal = ? AND ended_at IS NULL`, key).Scan(&n.open); err != nil {
+	if err := tx.QueryRow(family+`SELECT count(*) FROM family WHERE ended_at IS NULL`, key).Scan(&n.open); err != nil {
 		return nil, err
 	}
-	rows, err := tx.Query(`SELECT created_at / 60000, count(*) FROM gateway_task WHERE principal = ? AND created_at >= ? GROUP BY 1`, key, (minute-59)*60000)
+	rows, err := tx.Query(family+`SELECT created_at / 60000, count(*) FROM family WHERE created_at >= ? GROUP BY 1`, key, (minute-59)*60000)
 	if err != nil {
 		return nil, err
 	}
@@ -109,11 +140,13 @@ func (c *counts) of(tx *store.Tx, key string, minute int64) (*count, error) {
 	return n, nil
 }
 
-// ended notes that a task of the key is over.
-func (c *counts) ended(key string) {
+// ended notes that a task that was counted under these keys is over.
+func (c *counts) ended(keys ...string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if n, ok := c.all[key]; ok && n.open > 0 {
-		n.open--
+	for _, key := range keys {
+		if n, ok := c.all[key]; ok && n.open > 0 {
+			n.open--
+		}
 	}
 }

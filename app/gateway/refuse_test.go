@@ -253,11 +253,11 @@ func TestWaits(t *testing.T) {
 	if full.State != "submitted" || len(full.Messages) == 0 || !strings.Contains(full.Messages[0], "lead of the project") {
 		t.Errorf("%s %v", full.State, full.Messages)
 	}
-	list, err := h.g.Requests(ctx, h.as("lena"))
+	list, err := h.g.Requests(ctx, h.as("lena"), "")
 	if err != nil || len(list) != 2 || list[0].Name != "North hub" || list[1].Job != st.ID {
 		t.Errorf("%+v (%v)", list, err)
 	}
-	if list, err := h.g.Requests(ctx, h.as("otto")); err != nil || len(list) != 0 {
+	if list, err := h.g.Requests(ctx, h.as("otto"), ""); err != nil || len(list) != 0 {
 		t.Errorf("somebody else sees %+v (%v)", list, err)
 	}
 	if _, err := h.jobs.Refuse(ctx, h.as("lena"), st.ID, "Not this one."); err != nil {

@@ -3,9 +3,12 @@ package gateway
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"strings"
 
 	"tresor/app/access"
 	"tresor/app/fault"
+	"tresor/app/image"
 	"tresor/app/job"
 	"tresor/app/store"
 	"tresor/plugins/protocol"
@@ -74,6 +77,9 @@ func (s *Service) accept(ctx context.Context, o *order) (protocol.JobState, bool
 	if st, err := s.again(ctx, s.DB.View, o); err != nil || st.ID != "" {
 		return st, false, err
 	}
+	if o.p.barred != nil {
+		return protocol.JobState{}, false, o.p.barred
+	}
 	var err error
 	if o.l, err = o.p.in(o.r.Project); err != nil {
 		return protocol.JobState{}, false, err
@@ -85,7 +91,24 @@ func (s *Service) accept(ctx context.Context, o *order) (protocol.JobState, bool
 	if err != nil {
 		return protocol.JobState{}, false, err
 	}
+	if o.asksForTree() && s.probes.dry(o.p.key, s.Now()) {
+		return protocol.JobState{}, false, refuse(CodeQuota, fault.Exhausted, "Wait some minutes, and name files that are there.", "Too many of your requests named files that are not in the project's tree.")
+	}
 	return s.hand(ctx, o, sub)
+}
+
+// asksForTree reports whether a caller outside names files of the project's tree.
+// Programs choose their names, so each answer whether one is there is a bit of theirs.
+func (o *order) asksForTree() bool {
+	if o.p.kind == Inside {
+		return false
+	}
+	for _, in := range o.r.Inputs {
+		if strings.HasPrefix(in.Source, projectTree) {
+			return true
+		}
+	}
+	return false
 }
 
 // hand gives the submission to app/job; everything of ours is in its transaction.
@@ -94,7 +117,7 @@ func (s *Service) hand(ctx context.Context, o *order, sub job.Submission) (proto
 	sub.Also = func(tx *store.Tx, j job.Job) error {
 		err := o.l.sound(j)
 		if err == nil {
-			err = s.still(tx, o)
+			err = s.running(tx, o)
 		}
 		if err != nil {
 			return err
@@ -116,6 +139,9 @@ func (s *Service) hand(ctx context.Context, o *order, sub job.Submission) (proto
 			return st, false, err
 		}
 	}
+	if fault.KindOf(err) == fault.NotFound && o.asksForTree() {
+		s.probes.spend(o.p.key, s.Now())
+	}
 	return protocol.JobState{}, false, s.meaning(o, err)
 }
 
@@ -123,6 +149,9 @@ func (s *Service) hand(ctx context.Context, o *order, sub job.Submission) (proto
 func (s *Service) meaning(o *order, err error) error {
 	switch fault.KindOf(err) {
 	case fault.Conflict:
+		if errors.Is(err, image.ErrRevoked) {
+			return coded(CodeImage, err)
+		}
 		if err2 := o.l.ready(s.Now()); err2 != nil {
 			return err2
 		}
@@ -136,8 +165,8 @@ func (s *Service) meaning(o *order, err error) error {
 	return coded(codeOf(err), err)
 }
 
-// still refuses a program whose job has just ended.
-func (s *Service) still(tx *store.Tx, o *order) error {
+// running refuses a program whose job has just ended.
+func (s *Service) running(tx *store.Tx, o *order) error {
 	if o.p.kind != Inside {
 		return nil
 	}
@@ -148,14 +177,23 @@ func (s *Service) still(tx *store.Tx, o *order) error {
 	return err
 }
 
+// quota counts the task under each of the party's quotas, or under none.
 func (s *Service) quota(tx *store.Tx, p *party) (func(), error) {
-	switch {
-	case p.machine():
-		return s.counts.take(tx, p.key, p.record.Quotas)
-	case p.kind == Inside:
-		return s.counts.take(tx, p.key, insideQuotas)
+	var all []func()
+	give := func() {
+		for _, g := range all {
+			g()
+		}
 	}
-	return func() {}, nil
+	for _, c := range p.counts {
+		g, err := s.counts.take(tx, c.key, c.quotas)
+		if err != nil {
+			give()
+			return nil, err
+		}
+		all = append(all, g)
+	}
+	return give, nil
 }
 
 // again finds the task of an earlier request with the same remote id.

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"encoding/json"
 	"time"
 
 	"tresor/app/fault"
@@ -37,19 +36,27 @@ func (t task) state(slug string) protocol.JobState {
 	return protocol.JobState{ID: t.id, State: t.rawState, Project: slug, Name: t.name, CreatedAt: t.created}
 }
 
-// scope is which tasks a party sees: a machine its own, a person and a program
-// inside those of the project.
+// scope is which tasks a party sees: a machine and a program inside a machine's job
+// its own, a person and any other program inside those of the project.
 func (p *party) scope() (column, value string) {
-	if p.machine() {
+	if p.bounded() {
 		return "principal", p.key
 	}
 	return "project", p.bound
 }
 
+// blindTo reports whether the party never sees tasks that programs inside made.
+// Their names, tags and inputs are words of a program that has read data: they do
+// not leave through this door.
+func (p *party) blindTo(k Kind) bool { return k == Inside && p.kind != Inside }
+
 // sees reports whether a task is in the party's scope. A machine loses sight of its
 // tasks in a project that was taken back.
 func (p *party) sees(t task) bool {
 	column, value := p.scope()
+	if p.blindTo(t.kind) {
+		return false
+	}
 	if column == "project" {
 		return t.project == value
 	}
@@ -103,7 +110,11 @@ func (s *Service) Moved(tx *store.Tx, j job.Job) error {
 		return fault.Wrap("gateway.Moved", err)
 	}
 	if ended != nil {
-		tx.AfterCommit(func() { s.counts.ended(key) })
+		root, machine, err := rootOf(tx, key)
+		if err != nil {
+			return err
+		}
+		tx.AfterCommit(func() { s.counts.ended(root, machine) })
 	}
 	if j.State == job.Held {
 		tx.AfterCommit(s.nudge)
@@ -150,32 +161,15 @@ func (s *Service) Allowed(tx *store.Tx, j job.Job) error {
 		return nil
 	}
 	t, err := scanTask(tx.QueryRow(`SELECT `+taskColumns+` FROM gateway_task WHERE id = ?`, j.ID))
-	if store.NotFound(err) || err == nil && t.kind != Client && t.kind != Hub {
+	if store.NotFound(err) {
 		return nil // in a person's own name: app/job looks at the person
 	}
 	if err != nil {
 		return fault.Wrap(op, err)
 	}
-	var sponsor, datasets string
-	err = tx.QueryRow(`SELECT u.sponsor, u.datasets FROM gateway_use u JOIN gateway_principal p ON p.id = u.principal
-		WHERE p.id = ? AND p.state = 'active' AND u.project = ?`, t.principal, t.project).Scan(&sponsor, &datasets)
-	if store.NotFound(err) {
-		return fault.New(op, fault.Denied, "Who sent this job may not send work to this project any more.")
+	_, machine, err := rootOf(tx, t.principal)
+	if err != nil || machine == "" {
+		return err
 	}
-	if err != nil {
-		return fault.Wrap(op, err)
-	}
-	if sponsor != j.Submitter.ID {
-		return fault.New(op, fault.Denied, "Another person answers for this work now. It has to be sent again.")
-	}
-	var may []string
-	if err := json.Unmarshal([]byte(datasets), &may); err != nil {
-		return fault.Wrap(op, err)
-	}
-	for _, d := range dataOf(j) {
-		if !has(may, d.ID) && !has(may, anyData) {
-			return fault.New(op, fault.Denied, "Who sent this job may not use the dataset %s any more.", d.Slug)
-		}
-	}
-	return nil
+	return lentStill(tx, machine, t.project, j)
 }

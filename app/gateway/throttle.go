@@ -20,6 +20,12 @@ const (
 
 var guessEvery = rate.Every(3 * time.Second)
 
+// A caller outside may name so many files that are not in a project's tree, and one
+// more after each pause.
+const probeBurst = 60
+
+var probeEvery = rate.Every(time.Minute)
+
 // buckets is a bounded map of token buckets, one for an address. Full of fresh
 // offenders it turns every stranger away, so a flood cannot grow memory.
 type buckets struct {

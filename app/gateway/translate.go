@@ -49,7 +49,7 @@ func (o *order) check() error {
 	if notes > maxNotes {
 		return malformed("The notes are longer than %d KiB.", maxNotes>>10)
 	}
-	if q := o.p.record.Quotas.Cores; o.p.machine() && r.Resources.Cores > q {
+	if q := o.p.record.Quotas.Cores; o.p.bounded() && r.Resources.Cores > q {
 		return refuse(CodeQuota, fault.Denied, "Ask for fewer processors.", "A task of yours may use %d processors, and this one asks for %d.", q, r.Resources.Cores)
 	}
 	return nil
@@ -100,7 +100,7 @@ func (o *order) title() string {
 func (o *order) limits(def job.Limits) *job.Limits {
 	q := o.r.Resources
 	l := job.Limits{Cores: float64(q.Cores), Memory: bytesOf(q.RAM), FileSize: bytesOf(q.Disk), WallSeconds: (q.WallMS + 999) / 1000}
-	if most := float64(o.p.record.Quotas.Cores); o.p.machine() && l.Cores == 0 && def.Cores > most {
+	if most := float64(o.p.record.Quotas.Cores); o.p.bounded() && l.Cores == 0 && def.Cores > most {
 		l.Cores = most
 	}
 	return &l

@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"tresor/app/access"
 	"tresor/plugins/protocol"
 )
 
@@ -242,6 +241,3 @@ type Plugins interface {
 	// there or not enabled is fault.NotFound, one that does not run fault.Unavailable.
 	Server(ctx context.Context, name string) (protocol.Server, error)
 }
-
-// operates reports whether the actor manages principals.
-func operates(a access.Actor) bool { return a.Has(access.Operator) || a.IsSystem() }

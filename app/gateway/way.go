@@ -83,7 +83,6 @@ type held struct {
 	policy  string
 	sponsor string
 	hub     string // name of the principal
-	about   string // what the caller said of the task
 }
 
 // wayOut looks at every held task of a machine and does the next step.

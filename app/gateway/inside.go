@@ -1,0 +1,135 @@
+package gateway
+
+import (
+	"encoding/json"
+	"strings"
+
+	"tresor/app/fault"
+	"tresor/app/job"
+	"tresor/app/store"
+)
+
+// insidePrefix begins the key of a program inside a job; the job's id follows.
+const insidePrefix = "inside:"
+
+// meetJob is a program inside a running job. It acts as the job's own submitter, in
+// the job's own project, with the job's own datasets. Work of a hub gains nothing by
+// asking from inside: the principal's decisions and quotas bind it there as well.
+func (s *Service) meetJob(tx *store.Tx, who Caller) (*party, error) {
+	j, err := s.Jobs.Find(tx, who.ID)
+	if fault.KindOf(err) == fault.NotFound || err == nil && !j.State.Active() {
+		return nil, unknown()
+	}
+	if err != nil {
+		return nil, err
+	}
+	key := insidePrefix + j.ID
+	l, err := s.lentTo(tx, j.Project, j.Submitter.ID, idsOf(dataOf(j)), key)
+	if err != nil {
+		return nil, err
+	}
+	if l.standing != nil {
+		return nil, l.standing
+	}
+	p := &party{kind: Inside, key: key, name: "a program of job " + j.ID, via: key, bound: j.Project, lent: []lent{l}}
+	root, machine, err := rootOf(tx, key)
+	if err != nil {
+		return nil, err
+	}
+	p.counts = []counted{{root, insideQuotas}}
+	if machine == "" {
+		return p, nil
+	}
+	if p.record, err = s.find(tx, machine); err != nil {
+		return nil, err
+	}
+	p.counts = append(p.counts, counted{machine, p.record.Quotas})
+	all, err := pausedAll(tx)
+	if err != nil {
+		return nil, err
+	}
+	p.record.Paused = p.record.Paused || all
+	p.barred, err = s.still(tx, p.record, j.Project, j)
+	return p, err
+}
+
+// still says why a principal may send no work like this job to a project any more.
+func (s *Service) still(tx *store.Tx, r Principal, project string, j job.Job) (barred, err error) {
+	if r.Paused {
+		return paused(), nil
+	}
+	err = lentStill(tx, r.ID, project, j)
+	if k := fault.KindOf(err); err != nil && k == fault.Denied {
+		return refuse(CodeNoProject, fault.Denied, "Ask the lead of the project.", "%s", fault.Message(err)), nil
+	}
+	return nil, err
+}
+
+// lentStill looks whether a principal may send this job: it is active, the project
+// is lent to it, the same person answers, and the datasets are lent. Errors: Denied.
+func lentStill(tx *store.Tx, principal, project string, j job.Job) error {
+	const op = "gateway.Allowed"
+	var sponsor, datasets string
+	err := tx.QueryRow(`SELECT u.sponsor, u.datasets FROM gateway_use u JOIN gateway_principal p ON p.id = u.principal
+		WHERE p.id = ? AND p.state = 'active' AND u.project = ?`, principal, project).Scan(&sponsor, &datasets)
+	if store.NotFound(err) {
+		return fault.New(op, fault.Denied, "Who sent this job may not send work to this project any more.")
+	}
+	if err != nil {
+		return fault.Wrap(op, err)
+	}
+	if sponsor != j.Submitter.ID {
+		return fault.New(op, fault.Denied, "Another person answers for this work now. It has to be sent again.")
+	}
+	var may []string
+	if err := json.Unmarshal([]byte(datasets), &may); err != nil {
+		return fault.Wrap(op, err)
+	}
+	for _, d := range dataOf(j) {
+		if !has(may, d.ID) && !has(may, anyData) {
+			return fault.New(op, fault.Denied, "Who sent this job may not use the dataset %s any more.", d.Slug)
+		}
+	}
+	return nil
+}
+
+// rootOf climbs from a key to the job at which a chain of programs inside began.
+// root is that job's own inside key, "" when the key is no program's; machine is the
+// principal that the chain, or the key itself, belongs to.
+func rootOf(tx *store.Tx, key string) (root, machine string, err error) {
+	for {
+		id, inside := strings.CutPrefix(key, insidePrefix)
+		if !inside {
+			if strings.HasPrefix(key, "person:") {
+				key = ""
+			}
+			return root, key, nil
+		}
+		root = key
+		if err := tx.QueryRow(`SELECT principal FROM gateway_task WHERE id = ?`, id).Scan(&key); store.NotFound(err) {
+			return root, "", nil // a job that did not come through this door
+		} else if err != nil {
+			return "", "", fault.Wrap("gateway.rootOf", err)
+		}
+	}
+}
+
+// dataOf are all the datasets that a job sees. A program inside may name these and
+// no others, so that work of a hub does not reach through it what it was not lent.
+func dataOf(j job.Job) []job.Data {
+	list := append([]job.Data{}, j.Datasets...)
+	for _, p := range j.Places {
+		if p.DatasetID != "" {
+			list = append(list, job.Data{ID: p.DatasetID, Slug: p.Dataset, Version: p.Version})
+		}
+	}
+	return list
+}
+
+func idsOf(data []job.Data) []string {
+	ids := []string{}
+	for _, d := range data {
+		ids = append(ids, d.ID)
+	}
+	return ids
+}
