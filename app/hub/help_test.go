@@ -244,7 +244,7 @@ func (r *rig) until(id, state string) {
 		}
 		if time.Now().After(end) {
 			t, _ := r.s.Task(context.Background(), r.operator, id)
-			r.t.Fatalf("the task did not become %s: %s %+v", state, t.State, t.Parts)
+			r.t.Fatalf("the task did not become %s: %s %+v", state, t.State, t.Parts[:min(3, len(t.Parts))])
 		}
 	}
 }

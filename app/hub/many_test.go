@@ -97,8 +97,8 @@ func TestFlapping(t *testing.T) {
 // TestIdle keeps 200 nodes on one hub; with the nodes themselves in the same
 // process it stays under 300 MB.
 func TestIdle(t *testing.T) {
-	if testing.Short() {
-		t.Skip("200 nodes")
+	if testing.Short() || underRace {
+		t.Skip("200 nodes; the race detector needs memory of its own")
 	}
 	r := newRig(t, func(r *rig) { r.limits, r.pace = link.Limits{}, Pace{} })
 	before := resident(t)

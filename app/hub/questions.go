@@ -58,6 +58,9 @@ func (w *worker) ask(ctx context.Context, paces map[string]*asked) time.Duration
 		return time.Second
 	}
 	w.forget(paces, open)
+	for id := range w.hurried() {
+		delete(paces, id)
+	}
 	now, next := w.s.Now(), idle
 	slots := make(chan struct{}, atOnce)
 	var wg sync.WaitGroup

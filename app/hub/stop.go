@@ -46,7 +46,7 @@ func (w *worker) stop(ctx context.Context, p part) error {
 		now.cancelled, now.trouble = true, ""
 		return w.s.note(tx, access.System, "part.cancelling", "task:"+p.task, "", "node", p.node)
 	})
-	w.s.wake(w.node)
+	w.soon(p.task)
 	return err
 }
 

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -20,6 +21,9 @@ type worker struct {
 	wake [3]chan struct{} // orders, questions, results
 	link atomic.Int64     // when a link began or ended, Unix ms; 0: told already
 	news atomic.Bool      // a link began: ask everything at once
+
+	mu    sync.Mutex      // guards hurry
+	hurry map[string]bool // tasks to ask about at once
 }
 
 // Run sends, asks and fetches until ctx ends.
@@ -66,7 +70,7 @@ func (s *Service) employ(node string) {
 	if s.run == nil || s.workers[node] != nil || s.run.Err() != nil {
 		return
 	}
-	w := &worker{s: s, node: node}
+	w := &worker{s: s, node: node, hurry: map[string]bool{}}
 	for i := range w.wake {
 		w.wake[i] = make(chan struct{}, 1)
 	}
@@ -107,6 +111,23 @@ func (s *Service) wake(node string) {
 		default:
 		}
 	}
+}
+
+// soon lets a task be asked about at once, whatever its pace.
+func (w *worker) soon(task string) {
+	w.mu.Lock()
+	w.hurry[task] = true
+	w.mu.Unlock()
+	w.s.wake(w.node)
+}
+
+// hurried gives the tasks to ask about at once, and forgets them.
+func (w *worker) hurried() map[string]bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	all := w.hurry
+	w.hurry = map[string]bool{}
+	return all
 }
 
 // enrolled hears of a new node.
