@@ -129,6 +129,11 @@ func (s *Service) letIn(tx *store.Tx, j *Job) (*run, error) {
 	if j.State != Queued {
 		return nil, nil
 	}
+	if j.Via != "" { // the gateway remembers for a moment who may do what; here it is asked afresh
+		if err := s.check(tx, j); err != nil {
+			return nil, err
+		}
+	}
 	if !s.sched.reserve(j.Limits.Cores, j.Limits.Memory) {
 		e := j.entry()
 		tx.AfterCommit(func() { s.sched.add(e) })
