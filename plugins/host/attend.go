@@ -17,12 +17,20 @@ import (
 // slotWait is how long a call over the bound waits for another to end.
 const slotWait = time.Second
 
+// asking is the host's own call, to see whether the plugin answers. The numbers
+// of State are of the calls that others make.
+const asking = "describe"
+
 // protect puts the guard around every call to the process.
 func (p *Plugin) protect(proc *process) {
 	proc.remote.Protect(protocol.Guard{
 		Timeout: p.o.Call, Slots: p.o.Slots, Wait: slotWait,
-		Begin: func() { p.count(func(s *State) { s.InFlight++ }) },
-		End:   func(o protocol.Outcome) { p.ended(proc, o) },
+		Begin: func(name string) {
+			if name != asking {
+				p.count(func(s *State) { s.InFlight++ })
+			}
+		},
+		End: func(o protocol.Outcome) { p.ended(proc, o) },
 		Health: func(h protocol.Health) {
 			h.At = p.o.Now()
 			p.count(func(s *State) { s.Health = h })
@@ -39,10 +47,12 @@ func (p *Plugin) count(f func(*State)) {
 // ended counts a call and ends a process that has stopped answering.
 func (p *Plugin) ended(proc *process, o protocol.Outcome) {
 	p.mu.Lock()
-	p.state.Calls++
-	p.state.InFlight--
-	if failed(o) {
-		p.state.Failures++
+	if o.Name != asking {
+		p.state.Calls++
+		p.state.InFlight--
+		if failed(o) {
+			p.state.Failures++
+		}
 	}
 	if o.Missed {
 		p.state.Missed++

@@ -36,9 +36,9 @@ type State struct {
 	LastError   string               `json:"last_error,omitempty"`
 	Description protocol.Description `json:"description"`
 	Confined    Confined             `json:"confined"`
-	Calls       int64                `json:"calls"`     // that ended, of all processes; Run is not counted
+	Calls       int64                `json:"calls"`     // that ended, of all processes; Run and Describe are not counted
 	Failures    int64                `json:"failures"`  // of these: not answered, or answered with an error that is not the caller's
-	Missed      int64                `json:"missed"`    // of these: not answered in time
+	Missed      int64                `json:"missed"`    // calls that were not answered in time, Describe included
 	InFlight    int64                `json:"in_flight"` // calls now
 	Health      protocol.Health      `json:"health,omitzero"`
 }

@@ -76,7 +76,14 @@ func hostile(t *testing.T, misdeed string, change func(*host.Options)) (*host.Pl
 		change(&o)
 	}
 	p := host.Start(context.Background(), o)
-	t.Cleanup(p.Stop)
+	t.Cleanup(func() {
+		p.Stop()
+		for _, secret := range []string{"canary", "PRIVATE KEY", "CERTIFICATE"} {
+			if strings.Contains(log.String()+p.State().LastError, secret) {
+				t.Errorf("%q is in the log or in the error that an operator sees", secret)
+			}
+		}
+	})
 	return p, log
 }
 
@@ -84,7 +91,10 @@ func ask(t testing.TB, p *host.Plugin, path, body string, h protocol.Host) (stri
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	r, err := adapter(t, p).ServeRequest(ctx, protocol.Request{Path: path, Body: []byte(body)}, h)
+	r, err := adapter(t, p).ServeRequest(ctx, protocol.Request{
+		Path: path, Body: []byte(body), Correlation: "c1", Header: map[string][]string{"X-Secret": {"canary-of-a-header"}},
+		Settings: protocol.Settings{"token": "canary-of-a-setting"}, Caller: protocol.Caller{Name: "canary-of-a-name"},
+	}, h)
 	return string(r.Body), err
 }
 

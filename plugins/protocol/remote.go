@@ -19,12 +19,12 @@ type Remote struct {
 
 // Guard is what the host does with every call but Run.
 type Guard struct {
-	Timeout time.Duration // of one call; 0: the caller's own deadline only
-	Slots   int           // calls at one time; 0: no bound
-	Wait    time.Duration // how long a call waits for a slot
-	Begin   func()        // a call starts
-	End     func(Outcome) // it ended
-	Health  func(Health)  // the plugin reported how it is
+	Timeout time.Duration     // of one call; 0: the caller's own deadline only
+	Slots   int               // calls at one time; 0: no bound
+	Wait    time.Duration     // how long a call waits for a slot
+	Begin   func(name string) // a call starts
+	End     func(Outcome)     // it ended
+	Health  func(Health)      // the plugin reported how it is
 }
 
 // Outcome is how a call ended.
@@ -121,7 +121,7 @@ func (r *Remote) guarded(ctx context.Context, name string, call func(context.Con
 	own, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	if r.guard.Begin != nil {
-		r.guard.Begin()
+		r.guard.Begin(name)
 	}
 	err := call(own)
 	if r.guard.End != nil {

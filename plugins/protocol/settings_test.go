@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
@@ -121,4 +122,31 @@ func TestSteps(t *testing.T) {
 			t.Errorf("%s: %+v", c.name, s.List())
 		}
 	}
+}
+
+// FuzzSettings: any description and any values are judged, and what is let through
+// stays let through with its defaults filled in.
+func FuzzSettings(f *testing.F) {
+	d, _ := json.Marshal(described)
+	f.Add(d, []byte(`{"hub":"https://h"}`))
+	f.Add(d, []byte(`{"hub":"https://\u0000","every":"NaN"}`))
+	f.Add([]byte(`{"name":"x","settings":[{"key":"a","kind":"choice"}]}`), []byte(`{"a":""}`))
+	f.Fuzz(func(t *testing.T, description, values []byte) {
+		var d Description
+		var s Settings
+		if json.Unmarshal(description, &d) != nil || json.Unmarshal(values, &s) != nil {
+			return
+		}
+		if CheckDescription(d) != nil || CheckSettings(d, s) != nil {
+			return
+		}
+		if err := CheckSettings(d, Filled(d, s)); err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range Filled(d, s) {
+			if len(v) > MaxSetting {
+				t.Fatal("a value over the bound")
+			}
+		}
+	})
 }
