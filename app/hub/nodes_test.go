@@ -117,6 +117,20 @@ func TestRevoke(t *testing.T) {
 	}
 }
 
+// TestRevokedInBetween: the hub dies between a revocation and its consequences.
+func TestRevokedInBetween(t *testing.T) {
+	r := newRig(t)
+	n := newFakeNode(t, "north")
+	r.enrol(n)
+	id := r.create("")
+	must(t, r.s.book.Revoke(t.Context(), n.ID, "as if the hub had died now"))
+	r.restart()
+	r.until(id, "SYSTEM_ERROR")
+	if p := r.part(id, "north"); p.Code != "revoked" {
+		t.Errorf("%+v", p)
+	}
+}
+
 // TestRotate: nodes learn the new key, then the hub changes to it, and links and
 // orders go on.
 func TestRotate(t *testing.T) {

@@ -52,10 +52,21 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 }
 
-// keepHouse finishes a rotation that all know of and forgets old codes.
+// keepHouse finishes a rotation that all know of, forgets old codes, and ends what
+// is left at revoked nodes: a crash, or a task that was being made, may have come
+// between a revocation and its consequences.
 func (s *Service) keepHouse(ctx context.Context) error {
 	if err := s.settle(ctx); err != nil {
 		return err
+	}
+	for _, p := range s.book.Peers() {
+		if p.Revoked.IsZero() {
+			continue
+		}
+		err := s.DB.Update(ctx, func(tx *store.Tx) error { return s.endPartsOf(tx, string(p.ID)) })
+		if err != nil {
+			return err
+		}
 	}
 	return s.DB.Update(ctx, func(tx *store.Tx) error {
 		_, err := tx.Exec(`DELETE FROM hub_code WHERE expires < ?`, store.Millis(tx.Now().Add(-7*24*time.Hour)))
