@@ -12,6 +12,7 @@ import (
 	"tresor/app/apptest"
 	"tresor/app/apptest/tesclient"
 	"tresor/app/project"
+	"tresor/app/store"
 )
 
 // The task service with 10,000 tasks stored: plain HTTP on loopback, a token on
@@ -32,12 +33,12 @@ func newTESDesk(b *testing.B, mode project.Approval) *tesDesk {
 	b.Helper()
 	r := apptest.Start(b, apptest.Options{Set: []string{"sandbox.cores=2", "limits.default.cores=1"}})
 	rosa := r.SignIn("rosa")
-	olga, err := r.App.Identity.ByHandle(b.Context(), "olga")
+	stefan, err := r.App.Identity.ByHandle(b.Context(), "stefan")
 	if err != nil {
 		b.Fatal(err)
 	}
-	operator := access.Actor{ID: olga.ID, Handle: olga.Handle, Name: olga.Name, Roles: olga.Roles, Via: "web"}
-	if _, err := r.App.Projects.Change(b.Context(), operator, "aurora", project.Change{Approval: &mode}); err != nil {
+	steward := access.Actor{ID: stefan.ID, Handle: stefan.Handle, Name: stefan.Name, Roles: stefan.Roles, Via: "web"}
+	if _, err := r.App.Projects.Change(b.Context(), steward, "aurora", project.Change{Approval: &mode}); err != nil {
 		b.Fatal(err)
 	}
 	var made struct {
@@ -49,7 +50,13 @@ func newTESDesk(b *testing.B, mode project.Approval) *tesDesk {
 		return &tesclient.Client{Base: r.URL + "/ga4gh/tes/v1", Token: made.Token, HTTP: shared}
 	}}
 	for {
-		_, err := d.client().Create(b.Context(), trueTask("first", 0))
+		err := r.App.DB.View(b.Context(), func(tx *store.Tx) error {
+			_, err := r.App.Images.Resolve(tx, "tresor/sql")
+			return err
+		})
+		if err == nil {
+			_, err = d.client().Create(b.Context(), trueTask("first", 0))
+		}
 		if err == nil {
 			return d
 		}

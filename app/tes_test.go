@@ -108,6 +108,7 @@ func TestTESLife(t *testing.T) {
 	t.Run("the first failure ends it, and ignore_error does not", r.failures)
 	t.Run("what leaves waits for a release", r.heldUntilReleased)
 	t.Run("cancel", r.cancels)
+	t.Run("lists, views, filters, pages and refusals", r.lists)
 	t.Run("an image that nobody approved makes it wait", r.waitsForImage)
 	t.Run("other people's tasks do not exist", r.foreign)
 }
