@@ -131,7 +131,7 @@ func (w *wire) link(s grpc.ServerStream) error {
 		case "raw-garbage":
 			_ = s.SendMsg(frame("garbage"))
 		case "raw-answers":
-			for range 200_000 {
+			for range 20_000 {
 				if s.SendMsg(frame(`{"id":99999,"kind":"answer"}`)) != nil {
 					break
 				}
