@@ -7,6 +7,7 @@ import (
 	"tresor/app/fault"
 	"tresor/app/job"
 	"tresor/app/store"
+	"tresor/app/tree"
 )
 
 // insidePrefix begins the key of a program inside a job; the job's id follows.
@@ -91,6 +92,47 @@ func lentStill(tx *store.Tx, principal, project string, j job.Job) error {
 		}
 	}
 	return nil
+}
+
+// sees tells which files of a project's tree are there for the party: for a machine
+// that was not lent all data, and for programs of its jobs, those that its own jobs
+// made. Others may be made of data that it was not lent.
+func (o *order) sees() func(*store.Tx, tree.File) (bool, error) {
+	if !o.p.bounded() {
+		return nil
+	}
+	for _, u := range o.p.record.Projects {
+		if u.Project == o.l.project.ID && has(u.Datasets, anyData) {
+			return nil
+		}
+	}
+	return func(tx *store.Tx, f tree.File) (bool, error) {
+		maker, err := machineOf(tx, f.Job)
+		return maker == o.p.record.ID, err
+	}
+}
+
+// MayReplace keeps a machine's work from taking the place of files that it did not
+// make; job.Deps.MayReplace. Errors: Conflict.
+func (s *Service) MayReplace(tx *store.Tx, j job.Job, f tree.File) error {
+	if j.Via == "" {
+		return nil
+	}
+	machine, err := machineOf(tx, j.ID)
+	if err != nil || machine == "" {
+		return err
+	}
+	maker, err := machineOf(tx, f.Job)
+	if err == nil && maker != machine {
+		return fault.New("gateway.MayReplace", fault.Conflict, "There is a file of somebody else at one of its paths.")
+	}
+	return err
+}
+
+// machineOf is the principal to whose work a job belongs; "": to no machine's.
+func machineOf(tx *store.Tx, id string) (string, error) {
+	_, machine, err := rootOf(tx, insidePrefix+id)
+	return machine, err
 }
 
 // rootOf climbs from a key to the job at which a chain of programs inside began.

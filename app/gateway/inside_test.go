@@ -86,7 +86,7 @@ func TestInsideFetchesNothing(t *testing.T) {
 	if asked {
 		t.Error("the source was asked")
 	}
-	h.submit(rosa, r) // outside it works
+	h.until(rosa, h.submit(rosa, r).ID, "completed") // outside it works
 	if !asked {
 		t.Error("the source was not asked for a caller outside")
 	}
@@ -245,5 +245,84 @@ func TestTreeIsNoOracle(t *testing.T) {
 			r.Outputs = nil
 			h.submit(who, r) // other work goes on
 		})
+	}
+}
+
+// TestOthersFilesStayOthers: a machine that was not lent all data finds in the tree
+// what its own jobs made, and replaces nothing else, from outside and from inside.
+func TestOthersFilesStayOthers(t *testing.T) {
+	h := newHouse(t)
+	h.run()
+	_, hub := h.hub("North hub")
+	_, all := h.principal(Draft{Name: "East hub", Kind: Hub, HubKey: "key of east", HubURL: "https://east.example"}, "*")
+	rosa, _ := h.person("rosa", "aurora")
+	into := func(path string) protocol.JobRequest {
+		r := request()
+		r.Outputs[0].Target = "file:///project/" + path
+		return r
+	}
+	from := func(path string, folder bool) protocol.JobRequest {
+		r := request("true")
+		r.Outputs, r.Inputs = nil, []protocol.Input{{Path: "/in/x", Source: "file:///project/" + path, Directory: folder}}
+		return r
+	}
+	h.until(rosa, h.submit(rosa, into("shared/local.csv")).ID, "completed")
+	h.until(hub, h.submit(hub, into("shared/hub.csv")).ID, "completed")
+	_, inside := h.working(hub)
+	for name, who := range map[string]Caller{"outside": hub, "inside": inside} {
+		_, err := h.host(who).Submit(ctx, from("shared/local.csv", false))
+		_, absent := h.host(who).Submit(ctx, from("shared/never.csv", false))
+		if err == nil || absent == nil || beforeReference(err) != strings.Replace(beforeReference(absent), "never", "local", 1) {
+			t.Errorf("%s: another's file answers %v, none %v", name, err, absent)
+		}
+		st := h.submit(who, from("shared", true))
+		h.until(who, st.ID, "completed")
+		j, err := h.jobs.Get(ctx, h.as("rosa"), st.ID)
+		if err != nil || len(j.Places) != 1 || j.Places[0].Size == 0 {
+			t.Fatalf("%+v, %v", j.Places, err)
+		}
+		var files []string
+		for _, f := range j.Places[0].Files {
+			files = append(files, f.Path)
+		}
+		if fmt.Sprint(files) != "[hub.csv]" {
+			t.Errorf("%s: the folder holds %v", name, files)
+		}
+		h.until(who, h.submit(who, into("shared/local.csv")).ID, "failed")
+		h.until(who, h.submit(who, into("shared/hub.csv")).ID, "completed") // its own it replaces
+	}
+	h.until(all, h.submit(all, from("shared/local.csv", false)).ID, "completed")
+	h.until(all, h.submit(all, into("shared/local.csv")).ID, "failed")
+	h.until(rosa, h.submit(rosa, into("shared/hub.csv")).ID, "completed")
+	h.until(rosa, h.submit(rosa, from("shared", true)).ID, "completed")
+}
+
+// TestExitCodesAreOneBit: for a machine outside a command succeeded or did not; a
+// person's token and programs inside read the code.
+func TestExitCodesAreOneBit(t *testing.T) {
+	h := newHouse(t)
+	h.run()
+	_, hub := h.hub("North hub")
+	_, client, _ := h.client("Outside")
+	rosa, _ := h.person("rosa", "aurora")
+	for name, c := range map[string]struct {
+		who  Caller
+		want int
+	}{"hub": {hub, 1}, "client": {client, 1}, "person": {rosa, 3}} {
+		r := request("true")
+		r.Outputs, r.Tasks = nil, []protocol.Task{{Image: "tools", Argv: []string{"false"}, IgnoreError: true}, {Image: "tools", Argv: []string{"true"}}, {Image: "tools", Argv: []string{"false"}}}
+		st := h.until(c.who, h.submit(c.who, r).ID, "failed")
+		if len(st.Tasks) != 3 || st.Tasks[0].ExitCode != c.want || st.Tasks[1].ExitCode != 0 || st.Tasks[2].ExitCode != c.want {
+			t.Errorf("%s: %+v", name, st.Tasks)
+		}
+		told := strings.Join(st.Messages, "\n")
+		if c.want == 1 && (strings.Contains(told, "3") || !strings.Contains(told, codesInside)) || c.want == 3 && !strings.Contains(told, "exit code 3") {
+			t.Errorf("%s: %s", name, told)
+		}
+		for _, ts := range st.Tasks {
+			if c.want == 1 && (ts.StartedAt.Nanosecond() != 0 || ts.FinishedAt.Nanosecond() != 0) || st.StartedAt.IsZero() {
+				t.Errorf("%s: %+v", name, ts)
+			}
+		}
 	}
 }

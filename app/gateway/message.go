@@ -12,6 +12,18 @@ const withheld = "What the programs wrote to standard output and standard error 
 // inTree says why files that stay inside have no size and no hash outside.
 const inTree = "Outputs below file:///project/ stay inside: their sizes, their hashes and the names of files in folders are shown inside only."
 
+// codesInside says why a machine reads no other exit code than 0 and 1.
+const codesInside = "Exit codes other than 0 are shown as 1 outside this server, and times to the second."
+
+func failedTask(j job.Job) bool {
+	for _, t := range j.Tasks {
+		if t.ExitCode != nil && *t.ExitCode != 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // messages says for people where a task stands. They name no person and no file.
 func messages(p *party, t task, j job.Job) []string {
 	var m []string
@@ -28,7 +40,10 @@ func messages(p *party, t task, j job.Job) []string {
 		}
 		return m
 	}
-	add(outcome(j))
+	add(outcome(p, j))
+	if p.machine() && j.State.Terminal() && failedTask(j) {
+		add(codesInside)
+	}
 	if len(j.Tasks) > 0 && j.Tasks[0].StartedAt != nil {
 		add(withheld)
 	}
@@ -46,11 +61,14 @@ func messages(p *party, t task, j job.Job) []string {
 var fixedReasons = []string{"It ran longer than its limit of ", "It needed more memory than its limit of ", "The command ", "An input, a folder or a file of a standard stream "}
 
 // outcome says outside why a task ended as it did, in words that are ours.
-func outcome(j job.Job) string {
+func outcome(p *party, j job.Job) string {
 	switch j.State {
 	case job.Failed:
 		if stateOf(j) == broken {
 			return "The server could not run it. Its operator finds the cause in the log under the task's id."
+		}
+		if p.machine() && strings.HasPrefix(j.Reason, "The command ") { // the rest holds the exit code
+			return "A command ended with an exit code other than 0. Correct the task and send it again."
 		}
 		for _, head := range fixedReasons {
 			if strings.HasPrefix(j.Reason, head) {

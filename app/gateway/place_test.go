@@ -127,7 +127,7 @@ func TestOutcome(t *testing.T) {
 		"rejected":   {job.Job{State: job.Rejected, Reason: "CANARY"}, "Reviewers rejected"},
 		"it goes on": {job.Job{State: job.Running, Reason: "CANARY"}, ""},
 	} {
-		got := outcome(c.j)
+		got := outcome(&party{kind: Human}, c.j)
 		if !strings.Contains(got, c.want) || strings.Contains(got, "CANARY") || strings.Contains(got, "Name of") {
 			t.Errorf("%s: %q", name, got)
 		}

@@ -84,7 +84,7 @@ func (s *Service) submission(ctx context.Context, o *order) (job.Submission, err
 		sub.Wants = append(sub.Wants, w)
 	}
 	places, err := s.places(ctx, o)
-	sub.Places = places
+	sub.Places, sub.Sees = places, o.sees()
 	return sub, err
 }
 

@@ -63,6 +63,9 @@ func (s *Service) view(tx *store.Tx, p *party, t task, slug string, view protoco
 		st.FinishedAt = time.Time{}
 	}
 	st.Tasks = ended(j)
+	if p.machine() {
+		blunt(&st)
+	}
 	if err := s.outputs(tx, p, &st, j); err != nil {
 		return st, err
 	}
@@ -100,6 +103,21 @@ func ended(j job.Job) []protocol.TaskState {
 		list = append(list, protocol.TaskState{ExitCode: *t.ExitCode, StartedAt: at(t.StartedAt), FinishedAt: at(t.FinishedAt)})
 	}
 	return list
+}
+
+// blunt takes from a state what a program could write bits into for a machine
+// outside: the digits of exit codes and the fractions of seconds.
+func blunt(st *protocol.JobState) {
+	whole := func(t *time.Time) { *t = t.Truncate(time.Second) }
+	whole(&st.StartedAt)
+	whole(&st.FinishedAt)
+	for i := range st.Tasks {
+		whole(&st.Tasks[i].StartedAt)
+		whole(&st.Tasks[i].FinishedAt)
+		if st.Tasks[i].ExitCode != 0 {
+			st.Tasks[i].ExitCode = 1
+		}
+	}
 }
 
 // outputs lists files that are where they were asked for: in the project's tree, or

@@ -203,7 +203,7 @@ func TestCanaries(t *testing.T) {
 			r := request(argv...)
 			how := argv[len(argv)-1]
 			r.Outputs = append(r.Outputs, protocol.Output{Path: "/work/out/*.csv", Prefix: "/work/out/", Target: "s3://all/"},
-				protocol.Output{Path: "/work/tree", Directory: true, Target: "file:///project/all-" + how})
+				protocol.Output{Path: "/work/tree", Directory: true, Target: "file:///project/" + string(c.Kind) + "/all-" + how})
 			if how == "tree" {
 				r.Outputs = r.Outputs[2:]
 			}

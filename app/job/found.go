@@ -95,7 +95,30 @@ func (s *Service) keep(tx *store.Tx, j *Job, taken []output.Taken) error {
 	if len(files) == 0 {
 		return nil
 	}
+	if err := s.mayReplace(tx, *j, files); err != nil {
+		return err
+	}
 	return s.Tree.Put(tx, access.System, j.Project, j.ID, files)
+}
+
+// mayReplace asks for each path at which there is a file already.
+func (s *Service) mayReplace(tx *store.Tx, j Job, files []tree.File) error {
+	if s.MayReplace == nil {
+		return nil
+	}
+	for _, f := range files {
+		old, err := s.Tree.Stat(tx, j.Project, f.Path)
+		if fault.KindOf(err) == fault.NotFound && err != nil {
+			continue
+		}
+		if err == nil {
+			err = s.MayReplace(tx, j, old)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // forgetKept takes back the notes of keep when the tree took nothing.

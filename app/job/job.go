@@ -222,10 +222,13 @@ type Deps struct {
 	Budget   Budget
 	Logger   *slog.Logger
 
-	Tree    *tree.Service                   // the projects' trees; nil: no input and no output may name one
-	Vault   *vault.Vault                    // where fetched inputs and files of trees are; nil: as for Tree
-	Allowed func(tx *store.Tx, j Job) error // asked once more before a job starts; its error is the reason of the refusal; may be nil
-	Moved   func(tx *store.Tx, j Job) error // called in the transaction of every change of state; its error undoes it; may be nil
+	Tree  *tree.Service // the projects' trees; nil: no input and no output may name one
+	Vault *vault.Vault  // where fetched inputs and files of trees are; nil: as for Tree
+	// MayReplace is asked before a job's file takes the place of one that is in the
+	// project's tree; its error, of kind Conflict, ends the job; may be nil.
+	MayReplace func(tx *store.Tx, j Job, f tree.File) error
+	Allowed    func(tx *store.Tx, j Job) error // asked once more before a job starts; its error is the reason of the refusal; may be nil
+	Moved      func(tx *store.Tx, j Job) error // called in the transaction of every change of state; its error undoes it; may be nil
 }
 
 // Service keeps, queues and runs jobs. Its methods may be used from any goroutine.

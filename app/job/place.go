@@ -152,7 +152,7 @@ func (s *Service) pinPlaces(tx *store.Tx, j *Job, p project.Project, grants []pr
 		case place.Dataset != "":
 			err = s.pinData(tx, &info, p, grants, place, known)
 		case place.Tree != "":
-			err = s.pinTree(tx, &info, p.ID, place)
+			err = s.pinTree(tx, &info, p.ID, place, sub.sees)
 		case place.Origin != "":
 			err = s.pinFetched(&info, place)
 		default:
@@ -239,31 +239,55 @@ func (s *Service) version(tx *store.Tx, id string, n int, known map[string]datas
 	return dataset.Version{}, fault.New("job.Submit", fault.NotFound, "There is no version %d of the dataset %s.", n, d.Slug)
 }
 
-// pinTree finds a file of the project's tree, or all files below a folder.
-func (s *Service) pinTree(tx *store.Tx, info *PlaceInfo, projectID string, p Place) error {
+// pinTree finds a file of the project's tree, or all files below a folder. What the
+// submission may not see is not there.
+func (s *Service) pinTree(tx *store.Tx, info *PlaceInfo, projectID string, p Place, sees seer) error {
 	info.From, info.Tree = FromTree, strings.Trim(p.Tree, "/")
 	if s.Tree == nil {
 		return fault.New("job.Submit", fault.Unavailable, "This server keeps no files for projects.")
 	}
 	if !p.Directory {
 		f, err := s.Tree.Stat(tx, projectID, p.Tree)
+		if err != nil {
+			return err
+		}
+		if ok, err := sees(tx, f); err != nil {
+			return err
+		} else if !ok {
+			return tree.Missing(p.Tree)
+		}
 		info.SHA256, info.Size = f.SHA256, f.Size
-		return err
+		return nil
 	}
-	return s.pinFolder(tx, info, projectID)
+	return s.pinFolder(tx, info, projectID, sees)
 }
 
-func (s *Service) pinFolder(tx *store.Tx, info *PlaceInfo, projectID string) error {
+// seer says whether a file of the tree is there for a submission.
+type seer func(*store.Tx, tree.File) (bool, error)
+
+func (sub Submission) sees(tx *store.Tx, f tree.File) (bool, error) {
+	if sub.Sees == nil {
+		return true, nil
+	}
+	return sub.Sees(tx, f)
+}
+
+func (s *Service) pinFolder(tx *store.Tx, info *PlaceInfo, projectID string, sees seer) error {
 	for after := ""; ; {
 		list, err := s.Tree.List(tx, projectID, info.Tree, after, tree.MaxPage)
 		if err != nil {
 			return err
 		}
 		for _, f := range list {
+			after = f.Path
+			if ok, err := sees(tx, f); err != nil {
+				return err
+			} else if !ok {
+				continue
+			}
 			rest := strings.TrimPrefix(strings.TrimPrefix(f.Path, info.Tree), "/")
 			info.Files = append(info.Files, PlaceFile{rest, f.SHA256, f.Size})
 			info.Size += f.Size
-			after = f.Path
 		}
 		if len(info.Files) > maxTreeFolder {
 			return invalid("The folder %q of the project holds more than %d files, and an input has at most that many. Name a folder in it.", clip(info.Tree), maxTreeFolder)

@@ -13,6 +13,7 @@ import (
 	"tresor/app/fault"
 	"tresor/app/output"
 	"tresor/app/store"
+	"tresor/app/tree"
 	"tresor/sandbox"
 )
 
@@ -56,15 +57,16 @@ type Submission struct {
 
 	// What follows is for the gateway, which answers for it: no request of a person carries it.
 
-	Places       []Place                    `json:"-"` // inputs at any path
-	Wants        []Want                     `json:"-"` // outputs from any path
-	Volumes      []string                   `json:"-"` // absolute paths of empty folders that all tasks share
-	Via          string                     `json:"-"` // "hub:<slug>", "client:<slug>", "token:<id>", "inside:<job>"; empty: web or command line
-	OnBehalf     string                     `json:"-"` // who asked there, as they say; shown, never trusted
-	WaitForImage bool                       `json:"-"` // wait for images that are not approved yet instead of refusing
-	EveryJob     bool                       `json:"-"` // needs a decision whatever the project's mode is
-	Inside       bool                       `json:"-"` // offer the task service inside the containers
-	Also         func(*store.Tx, Job) error `json:"-"` // called in the transaction that inserts the job; its error undoes that
+	Places       []Place                                  `json:"-"` // inputs at any path
+	Wants        []Want                                   `json:"-"` // outputs from any path
+	Volumes      []string                                 `json:"-"` // absolute paths of empty folders that all tasks share
+	Via          string                                   `json:"-"` // "hub:<slug>", "client:<slug>", "token:<id>", "inside:<job>"; empty: web or command line
+	OnBehalf     string                                   `json:"-"` // who asked there, as they say; shown, never trusted
+	WaitForImage bool                                     `json:"-"` // wait for images that are not approved yet instead of refusing
+	EveryJob     bool                                     `json:"-"` // needs a decision whatever the project's mode is
+	Inside       bool                                     `json:"-"` // offer the task service inside the containers
+	Sees         func(*store.Tx, tree.File) (bool, error) `json:"-"` // whether a file of the project's tree is there for it; nil: all are
+	Also         func(*store.Tx, Job) error               `json:"-"` // called in the transaction that inserts the job; its error undoes that
 }
 
 // The most a submission may hold.

@@ -19,9 +19,15 @@ func (s *Service) Stat(tx *store.Tx, project, path string) (File, error) {
 	}
 	f, err := scan(tx.QueryRow(`SELECT `+columns+` FROM tree_file WHERE project = ? AND path = ?`, project, path))
 	if store.NotFound(err) {
-		return f, fault.New(op, fault.NotFound, "There is no file %q in the project's tree. Look for its name in the list of the project's files.", clip(path))
+		return f, Missing(path)
 	}
 	return f, fault.Wrap(op, err)
+}
+
+// Missing is the answer of Stat for a path that is not there, for callers who keep
+// one from somebody: fault.NotFound.
+func Missing(path string) error {
+	return fault.New("tree.Stat", fault.NotFound, "There is no file %q in the project's tree. Look for its name in the list of the project's files.", clip(path))
 }
 
 // MaxPage is the most files that one List returns.
