@@ -62,7 +62,7 @@ func (r *runner) command() (*exec.Cmd, error) {
 		return exec.Command(r.o.Command.Path, r.o.Command.Args...), nil
 	}
 	spec := confine.Spec{Path: r.o.Command.Path, Args: r.o.Command.Args, Env: r.env, Dir: r.dir, Memory: max(0, r.o.Memory), Parent: os.Getpid(), Own: r.o.Command.sum == ""}
-	if os.Geteuid() == 0 {
+	if confine.MayChangeAccount() {
 		if id := account(r.o.Name); os.Chown(r.dir, id, id) == nil { // else: a root that owns no other accounts
 			spec.Account = id
 		}

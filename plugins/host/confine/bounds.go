@@ -49,6 +49,22 @@ func bound(s Spec, r *Report) error {
 	return nil
 }
 
+// MayChangeAccount reports whether this process can give a child another account:
+// root can, unless whoever started it kept that from it, as in some containers.
+func MayChangeAccount() bool {
+	h := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var d [2]unix.CapUserData
+	if os.Geteuid() != 0 || unix.Capget(&h, &d[0]) != nil {
+		return false
+	}
+	for _, c := range []uint{unix.CAP_CHOWN, unix.CAP_SETUID, unix.CAP_SETGID} {
+		if d[0].Effective&(1<<c) == 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // leaveRoot gives up capabilities and, when an account is named, root. The calls
 // bind this thread only, which is the one that becomes the plugin.
 func leaveRoot(s Spec, r *Report) error {
