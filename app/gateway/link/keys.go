@@ -110,40 +110,47 @@ func (k *keyring) pending() (id wire.KeyID, until time.Time, ok bool) {
 	return k.next.New.ID(), time.UnixMilli(k.ring.Until), true
 }
 
-// begin makes the next key.
-func (k *keyring) begin(until time.Time) (wire.KeyID, error) {
+// now is the ring as it stands.
+func (k *keyring) now() ring {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.next != nil {
-		return "", fault.WithNext(fault.New("link.Rotate", fault.Conflict, "A rotation is under way until %s.", time.UnixMilli(k.ring.Until).UTC().Format("2006-01-02")),
+	return k.ring
+}
+
+// begun is r with a next key. Errors: Conflict while there is one.
+func (r ring) begun(until time.Time) (ring, error) {
+	if len(r.Next) > 0 {
+		return r, fault.WithNext(fault.New("link.Rotate", fault.Conflict, "A rotation is under way until %s.", time.UnixMilli(r.Until).UTC().Format("2006-01-02")),
 			"Wait until every hub has the new key; the Federation page shows which.")
 	}
-	r := k.ring
 	r.Next, r.Until = newSeed(), until.UnixMilli()
-	return k.put(r)
+	return r, nil
 }
 
-// complete makes the next key the node's key.
-func (k *keyring) complete() (wire.KeyID, error) {
+// completed is r with the next key as the key.
+func (r ring) completed() ring {
+	past := append(append([]wire.KeyID{}, r.Past...), r.id())
+	return ring{Version: 1, Seed: r.Next, Past: past}
+}
+
+// id names the key, nextID the one that will follow; empty: none.
+func (r ring) id() wire.KeyID { return wire.KeyOf(r.key()).ID() }
+
+func (r ring) nextID() wire.KeyID {
+	if len(r.Next) == 0 {
+		return ""
+	}
+	return wire.KeyOf(ed25519.NewKeyFromSeed(r.Next)).ID()
+}
+
+// put keeps a ring in the file, and then uses it.
+func (k *keyring) put(r ring) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.next == nil {
-		return "", fault.New("link.complete", fault.Conflict, "No rotation is under way.")
-	}
-	past := append(append([]wire.KeyID{}, k.ring.Past...), wire.KeyOf(k.ring.key()).ID())
-	_, err := k.put(ring{Version: 1, Seed: k.ring.Next, Past: past})
-	return wire.KeyOf(k.ring.key()).ID(), err
-}
-
-// put keeps the ring in the file first. The caller holds mu.
-func (k *keyring) put(r ring) (wire.KeyID, error) {
 	if err := keyfile.Replace(k.path, r.encode()); err != nil {
-		return "", err
+		return err
 	}
 	k.ring = r
 	k.announce()
-	if k.next == nil {
-		return "", nil
-	}
-	return k.next.New.ID(), nil
+	return nil
 }

@@ -15,6 +15,7 @@ package link
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"log/slog"
 	"maps"
 	"net"
@@ -122,7 +123,7 @@ func Open(ctx context.Context, d Deps) (*Service, error) {
 		Identity: keys.identity, Book: s.book, Ledger: ledger{d.DB}, Now: d.Now, Log: d.Logger, Rand: d.Rand, Proxy: d.Proxy, TLS: d.TLS,
 		NetDial: d.NetDial, Limits: d.Limits, MinWait: d.MinWait, MaxWait: d.MaxWait,
 	})
-	if err := s.read(ctx); err != nil {
+	if err := errors.Join(s.read(ctx), s.record(ctx)); err != nil {
 		s.node.Close()
 		return nil, fault.Wrap(op, err)
 	}

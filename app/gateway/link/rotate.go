@@ -2,6 +2,7 @@ package link
 
 import (
 	"context"
+	"errors"
 
 	"tresor/app/access"
 	"tresor/app/fault"
@@ -17,15 +18,12 @@ func (s *Service) Rotate(ctx context.Context, actor access.Actor) (Node, error) 
 	if err := access.May(actor, access.FederationManage, access.Thing{}); err != nil {
 		return Node{}, err
 	}
-	err := s.DB.Update(by(ctx, actor), func(tx *store.Tx) error {
-		// The file last: when it cannot be written, the event goes with it.
-		if err := (peers{s}).note(tx, "node.rotation-begun", "node", "key", string(s.keys.public().ID())); err != nil {
-			return err
-		}
-		_, err := s.keys.begin(s.Now().Add(s.Overlap))
-		return err
-	})
+	old := s.keys.now()
+	next, err := old.begun(s.Now().Add(s.Overlap))
 	if err != nil {
+		return Node{}, err
+	}
+	if err := s.change(by(ctx, actor), old, next); err != nil {
 		return Node{}, fault.Wrap(op, err)
 	}
 	s.redialAll() // a hub hears of the next key when a link begins
@@ -39,19 +37,56 @@ func (s *Service) rotated(ctx context.Context) error {
 	if !ok || !s.ripe(next) && s.Now().Before(until.Add(-2*wire.MaxSkew)) {
 		return nil
 	}
-	err := s.DB.Update(ctx, func(tx *store.Tx) error {
-		if err := (peers{s}).note(tx, "node.rekeyed", "node", "key", string(next)); err != nil {
-			return err
-		}
-		_, err := s.keys.complete()
-		return err
-	})
-	if err != nil {
+	old := s.keys.now()
+	if err := s.change(ctx, old, old.completed()); err != nil {
 		return err
 	}
 	s.Logger.Info("the node's key was replaced", "key", next)
 	s.redialAll()
 	return nil
+}
+
+// change keeps a ring with its event. The file comes last, and is put back when the
+// event is not kept; what a crash leaves between the two, record completes.
+func (s *Service) change(ctx context.Context, old, next ring) error {
+	err := s.DB.Update(ctx, func(tx *store.Tx) error {
+		if err := s.noteKeys(tx, next); err != nil {
+			return err
+		}
+		return s.keys.put(next)
+	})
+	if err != nil && s.keys.now().id() == next.id() && s.keys.now().nextID() == next.nextID() {
+		err = errors.Join(err, s.keys.put(old))
+	}
+	return err
+}
+
+// noteKeys appends the event that led to a ring.
+func (s *Service) noteKeys(tx *store.Tx, r ring) error {
+	if next := r.nextID(); next != "" {
+		return peers{s}.note(tx, "node.rotation-begun", "node", "key", string(r.id()), "next", string(next))
+	}
+	return peers{s}.note(tx, "node.rekeyed", "node", "key", string(r.id()))
+}
+
+// record appends the event of a change that a crash cut off after its file.
+func (s *Service) record(ctx context.Context) error {
+	r := s.keys.now()
+	if r.nextID() == "" && len(r.Past) == 0 {
+		return nil // the first key
+	}
+	return s.DB.Update(ctx, func(tx *store.Tx) error {
+		list, err := s.Log.Timeline(tx, "node")
+		if err != nil {
+			return err
+		}
+		for _, e := range list {
+			if e.Detail["key"] == string(r.id()) && e.Detail["next"] == string(r.nextID()) {
+				return nil
+			}
+		}
+		return s.noteKeys(tx, r)
+	})
 }
 
 // ripe reports whether every hub that is believed has the next key.

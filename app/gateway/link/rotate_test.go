@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tresor/app/fault"
+	"tresor/app/store"
 	"tresor/fed/fedtest"
 	"tresor/fed/trust"
 	"tresor/fed/wire"
@@ -147,6 +148,45 @@ func TestAHubThatChangesItsKeyStaysTheSame(t *testing.T) {
 	}
 }
 
+// TestACrashBetweenAKeyAndItsEvent: the file is there and its event is not, as after
+// a power cut between the two; the next start writes the event.
+func TestACrashBetweenAKeyAndItsEvent(t *testing.T) {
+	r := newRig(t)
+	r.hub()
+	for _, want := range []string{"node.rotation-begun", "node.rekeyed"} {
+		r.end()
+		old := r.keys.now()
+		next := old
+		if want == "node.rekeyed" {
+			next = old.completed()
+		} else {
+			next, _ = old.begun(time.Now().Add(30 * 24 * time.Hour))
+		}
+		if err := r.keys.put(next); err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(r.events(), want) {
+			t.Fatalf("%s is there already", want)
+		}
+		s, err := Open(t.Context(), r.deps()) // and nothing runs
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Service = s
+		for range 2 { // a second start adds nothing
+			s.Close()
+			if s, err = Open(t.Context(), r.deps()); err != nil {
+				t.Fatal(err)
+			}
+			r.Service = s
+		}
+		r.end = s.Close
+		if got := r.events(); strings.Count(got, want) != 1 {
+			t.Errorf("events %q, want one %s", got, want)
+		}
+	}
+}
+
 func TestARotationThatCannotBeKeptIsNotBegun(t *testing.T) {
 	r := newRig(t)
 	path := filepath.Join(r.dir, "node.key")
@@ -167,6 +207,21 @@ func TestARotationThatCannotBeKeptIsNotBegun(t *testing.T) {
 		t.Error("the file was changed without its event")
 	}
 	mend()
+	// The file is written and then the commit fails: the file is put back.
+	run := func(q string) {
+		if err := r.db.Update(t.Context(), func(tx *store.Tx) error { _, err := tx.Exec(q); return err }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run(`CREATE TABLE late (peer TEXT REFERENCES link_peer (id) DEFERRABLE INITIALLY DEFERRED)`)
+	run(`CREATE TRIGGER late_insert AFTER INSERT ON audit_leaf BEGIN INSERT INTO late VALUES ('nobody'); END`)
+	if _, err := r.Rotate(t.Context(), operator); err == nil {
+		t.Error("begun although the commit failed")
+	}
+	if after, _ := os.ReadFile(path); string(after) != string(before) {
+		t.Error("the file was left changed by a commit that failed")
+	}
+	run(`DROP TRIGGER late_insert`)
 	if _, err := r.Rotate(t.Context(), operator); err != nil {
 		t.Error(err)
 	}
