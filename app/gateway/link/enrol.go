@@ -10,7 +10,6 @@ import (
 
 	"tresor/app/access"
 	"tresor/app/fault"
-	"tresor/app/gateway"
 	"tresor/app/store"
 	"tresor/fed/wire"
 )
@@ -69,24 +68,11 @@ func (s *Service) Enrol(ctx context.Context, actor access.Actor, address, code, 
 	s.mu.Lock()
 	h := s.hubs[peer.ID]
 	s.mu.Unlock()
-	if h.principal.Load() == nil {
-		if err := s.adopt(ctx, actor, h, s.principals(ctx)); err != nil {
-			return "", fault.Wrap(op, err)
-		}
+	if err := s.adopt(ctx, actor, h); err != nil {
+		return "", fault.Wrap(op, err)
 	}
 	s.Changed()
 	return h.principal.Load().ID, nil
-}
-
-func (s *Service) principals(ctx context.Context) map[string]gateway.Principal {
-	list, err := s.Gateway.Principals(ctx, access.System)
-	out := map[string]gateway.Principal{}
-	if err == nil {
-		for _, p := range list {
-			out[p.ID] = p
-		}
-	}
-	return out
 }
 
 // Confirm says that a person has compared the words with the hub's operator: from

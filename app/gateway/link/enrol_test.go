@@ -1,6 +1,7 @@
 package link
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -81,6 +82,34 @@ func TestEnrolmentWithACodeOfThisEnd(t *testing.T) {
 	})
 	if secrets != 0 {
 		t.Error("the secret of a used code is kept")
+	}
+}
+
+// TestAnEnrolmentAndALookAtOnceMakeOnePrincipal: whoever is first, the other finds it.
+func TestAnEnrolmentAndALookAtOnceMakeOnePrincipal(t *testing.T) {
+	r := newRig(t)
+	h := fedtest.StartHub(t, fedtest.Quick())
+	stop := make(chan struct{})
+	looked := make(chan struct{})
+	go func() {
+		defer close(looked)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				if err := r.follow(context.Background()); err != nil {
+					t.Errorf("a look during an enrolment: %v", err)
+					return
+				}
+			}
+		}
+	}()
+	id := r.join(h)
+	close(stop)
+	<-looked
+	if ids := r.ids(); len(ids) != 1 || ids[0] != id {
+		t.Errorf("principals %v, enrolled as %s", ids, id)
 	}
 }
 

@@ -121,7 +121,7 @@ func (s *Service) followOne(ctx context.Context, h *hub, known map[string]gatewa
 		return nil
 	}
 	if h.principal.Load() == nil {
-		if err := s.adopt(ctx, access.System, h, known); err != nil {
+		if err := s.adopt(ctx, access.System, h); err != nil {
 			return err
 		}
 	}
@@ -155,7 +155,16 @@ func (s *Service) drop(h *hub) {
 
 // adopt gives an enrolled hub its principal. An enrolment that a crash cut short
 // is completed here: a principal with the hub's key is its own.
-func (s *Service) adopt(ctx context.Context, actor access.Actor, h *hub, known map[string]gateway.Principal) error {
+func (s *Service) adopt(ctx context.Context, actor access.Actor, h *hub) error {
+	s.adopting.Lock()
+	defer s.adopting.Unlock()
+	if h.principal.Load() != nil {
+		return nil // by the other of Enrol and follow
+	}
+	known, err := s.Gateway.Principals(ctx, access.System)
+	if err != nil {
+		return err
+	}
 	peer, _ := s.book.Peer(h.peer)
 	key := string(peer.Current().ID())
 	var mine *gateway.Principal
@@ -171,7 +180,7 @@ func (s *Service) adopt(ctx context.Context, actor access.Actor, h *hub, known m
 		}
 		mine = &p
 	}
-	err := s.DB.Update(ctx, func(tx *store.Tx) error {
+	err = s.DB.Update(ctx, func(tx *store.Tx) error {
 		_, err := tx.Exec(`UPDATE link_hub SET principal = ? WHERE peer = ?`, mine.ID, string(h.peer))
 		return err
 	})

@@ -93,7 +93,8 @@ type Service struct {
 	book *trust.Book
 	node *node.Node
 
-	enrol sync.Mutex // one enrolment at a time
+	enrol    sync.Mutex // one enrolment at a time
+	adopting sync.Mutex // one principal is made at a time
 
 	mu    sync.Mutex // guards what follows
 	hubs  map[wire.KeyID]*hub

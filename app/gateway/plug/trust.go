@@ -55,7 +55,7 @@ func (s *Service) Trust(ctx context.Context, actor access.Actor, path, sum strin
 func (s *Service) ask(ctx context.Context, path, sum string) (protocol.Description, error) {
 	const op = "plug.Trust"
 	e := &entry{row: row{Name: "candidate", Path: path, SHA256: sum}}
-	ctx, cancel := context.WithTimeout(ctx, startWait)
+	ctx, cancel := context.WithTimeout(ctx, testWait)
 	defer cancel()
 	proc, err := s.launch(ctx, e)
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 )
 
 // testWait bounds a connection test.
-const testWait = 30 * time.Second
+const testWait = time.Minute
 
 // Test tries a plugin step by step: its file, its process, what confines it, and
 // then its own connection test with its settings. The report is the same as text
