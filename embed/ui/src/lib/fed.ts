@@ -7,14 +7,15 @@ export interface Principal {
   quotas: { tasks_per_hour: number; open_tasks: number; cores: number }; projects: Use[] | null; created_at: string; created_by: string; last_seen?: string
   has_token: boolean; hub_key?: string; hub_url?: string; words?: string; publishes: boolean; node?: string; reason?: string
 }
-export interface LinkState { state: string; since?: string; last_contact?: string; error: string; next: string; round_trip_ms: number; reconnects: number }
+export interface LinkState { state: string; since?: string; last_contact?: string; error: string; next: string; retry_at?: string; round_trip_ms: number; attempts: number; reconnects: number; confirmed: boolean; confirmed_at?: string; words: string }
 export interface Hub extends Principal { link: LinkState }
-export interface Node { name: string; key: string; words: string; paused: boolean; enrolled: boolean }
+export interface Node { name: string; key: string; words: string; paused: boolean; enrolled: boolean; rotation?: { key: string; until: string; known: string[]; waiting: string[] } | null }
 export interface Setting { key: string; label: string; help?: string; kind: string; choices?: string[]; default?: string; required?: boolean }
+export interface Confined { landlock: boolean; seccomp: boolean; memory: boolean; network: boolean; account: boolean; checked: boolean; text: string }
 export interface Plugin {
   name: string; title: string; version: string; protocol: string; parts: string[] | null; builtin: boolean; on_demand: boolean; path: string; sha256: string; trusted_by: string; trusted_at?: string
   enabled: boolean; running: boolean; starts: number; since?: string; last_error: string; health?: { ok: boolean; detail: string; at: string } | null
-  settings_schema: Setting[] | null; settings: Record<string, string> | null; set: string[] | null; confined: { landlock: string; seccomp: string; memory: number; checked: boolean }
+  settings_schema: Setting[] | null; settings: Record<string, string> | null; set: string[] | null; confined: Confined
   calls: number; failures: number; average_ms: number
 }
 export interface Overview { node: Node; hubs: Hub[]; clients: Principal[]; plugins: Plugin[]; waiting: number }
@@ -23,7 +24,7 @@ export interface Step { name: string; ok: boolean; detail: string; next?: string
 export interface Report { steps: Step[]; report: string }
 export interface Source { id: string; prefix: string; kind: string; endpoint?: string; plugin?: string; added_at: string; added_by: string }
 export interface Token { id: string; name: string; project: string; slug?: string; project_slug?: string; created_at: string; expires_at: string; last_used?: string; revoked?: boolean; revoked_at?: string; token?: string }
-export interface PlaceInfo { path: string; directory?: boolean; dataset?: string; version?: number; file?: string; tree?: string; origin?: string; sha256?: string; size?: number }
+export interface PlaceInfo { path: string; directory?: boolean; from?: string; dataset?: string; dataset_id?: string; version?: number; file?: string; tree?: string; origin?: string; sha256?: string; size?: number; copied?: boolean; files?: { path: string; sha256: string; size: number }[] }
 export interface WantInfo { path: string; prefix?: string; directory?: boolean; target?: string; tree?: string }
 export interface WaitingImage { ref: string; digest: string; state: string; reason: string; imported_by: string; imported_at?: string; approved_by: string; approved_at?: string; runs: number }
 export interface Waiting {
@@ -32,6 +33,12 @@ export interface Waiting {
   wants: WantInfo[] | null; volumes: string[] | null; limits: Limits & { wall_seconds?: number }; waiting_since: string; waiting_image: string; reason: string; can_decide: boolean
 }
 export interface TreeFile { path: string; sha256: string; size: number; job?: string; created_at: string }
+export interface Tree { items: TreeFile[]; next?: string; used: number; quota: number }
+
+// How a hub or client stands, in one word of the state table.
+export const standing = (p: Principal & { link?: LinkState }) => (p.state === 'revoked' ? 'revoked' : p.link && !p.link.confirmed ? 'unconfirmed' : p.paused ? 'paused' : p.link ? p.link.state || 'offline' : 'active')
+// By which door a job came: kind of the door, and the short name or id behind it.
+export const doorWords: Record<string, string> = { hub: 'hub', client: 'outside client', person: 'a member’s program', token: 'a member’s program', inside: 'a program in another job' }
 
 // At a hub.
 export interface HubSelf { name: string; key: string; address: string; nodes: number; online: number; open_tasks: number; rotation?: { next: string; until: string; known: number; nodes: number } }

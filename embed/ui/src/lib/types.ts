@@ -24,7 +24,7 @@ export interface Who { id: string; handle: string; name: string }
 export interface Step { state: string; at: string; actor?: string; detail?: string }
 export interface Output { id: string; job_id?: string; path: string; sha256: string; size: number; kind: string; rows?: number; cols?: number; state: string }
 export interface Limits { memory?: number; cores?: number; pids?: number; file_size?: number; log_size?: number; wall?: number; output_files?: number; output_bytes?: number }
-export interface TaskRun { n: number; image?: string; image_ref?: string; argv?: string[]; state: string; exit_code?: number; attempt?: number; started_at?: string; finished_at?: string }
+export interface TaskRun { n: number; image?: string; image_ref?: string; argv?: string[]; env?: string[]; workdir?: string; stdin?: string; stdout?: string; stderr?: string; ignore_error?: boolean; state: string; exit_code?: number | null; attempt?: number; started_at?: string; finished_at?: string }
 export interface Query { output: string; sql: string }
 export interface Job {
   id: string; project: string; project_name?: string; name: string; purpose?: string; state: string; reason?: string; next?: string
@@ -33,6 +33,7 @@ export interface Job {
   datasets?: { id: string; slug: string; version: number; sha256?: string }[]
   limits?: Limits; unlimited?: boolean; progress?: { phase?: string; done: number; total: number }; queue?: { position: number }
   timeline?: Step[]; outputs?: Output[]; airlock_request?: string
+  via?: string; on_behalf?: string; waiting_image?: string; volumes?: string[]; inside?: boolean
 }
 export interface Usage { cpu?: number; memory?: number; pids?: number }
 
