@@ -53,6 +53,7 @@ type Options struct {
 	Memory     int64         // bytes (default DefaultMemory; negative: no bound)
 	Log        *slog.Logger  // the plugin's own log lines, capped
 	Backoff    time.Duration // first pause between starts (default 500 ms, doubles to 1 min)
+	Startup    time.Duration // how long a process may take to come up (default 1 min: it bounds a hang, not a slow machine)
 	Call       time.Duration // deadline of one call, Run excepted (default 30 s)
 	Slots      int           // calls at one time (default 64); one more waits a second and is then refused with CodeExhausted
 	Misses     int           // calls in a row without an answer after which the process is started again (default 3)
@@ -67,6 +68,7 @@ func (o Options) filled() Options {
 		}
 	}
 	def(&o.Backoff, 500*time.Millisecond)
+	def(&o.Startup, time.Minute)
 	def(&o.Call, 30*time.Second)
 	def(&o.Check, 10*time.Second)
 	if o.Slots <= 0 {

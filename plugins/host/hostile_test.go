@@ -226,6 +226,7 @@ func TestStartsThatGoWrong(t *testing.T) {
 		{"exit", "ended with exit status 3; it wrote: no settings, no plugin"},
 		{"die-before", "ended with signal: killed"},
 		{"noise", "did not write the first line"},
+		{"silent", "timeout while waiting for plugin to start"},
 		{"tcp", "unix socket in its working directory"},
 		{"elsewhere", "unix socket in its working directory"},
 		{"upwards", "unix socket in its working directory"},
@@ -237,8 +238,8 @@ func TestStartsThatGoWrong(t *testing.T) {
 		{"describe-path", "name"},
 	} {
 		t.Run(c.misdeed, func(t *testing.T) {
-			p, log := hostile(t, c.misdeed, func(o *host.Options) { o.Call = 500 * time.Millisecond; o.Backoff = time.Hour })
-			for deadline := time.Now().Add(10 * time.Second); p.State().LastError == "" && time.Now().Before(deadline); {
+			p, log := hostile(t, c.misdeed, func(o *host.Options) { o.Call = 500 * time.Millisecond; o.Startup = 5 * time.Second; o.Backoff = time.Hour })
+			for deadline := time.Now().Add(20 * time.Second); p.State().LastError == "" && time.Now().Before(deadline); {
 				time.Sleep(10 * time.Millisecond)
 			}
 			s := p.State()

@@ -61,7 +61,7 @@ func launch(ctx context.Context, o Options) (*process, error) {
 		AutoMTLS:         true,
 		AllowedProtocols: []plugin.Protocol{plugin.ProtocolGRPC},
 		GRPCDialOptions:  protocol.DialOptions(),
-		StartTimeout:     startTime,
+		StartTimeout:     o.Startup,
 		Stderr:           log,
 		SyncStderr:       log,
 		SyncStdout:       io.Discard,

@@ -221,6 +221,3 @@ func (r *runner) PluginToHost(network, address string) (string, string, error) {
 func (r *runner) HostToPlugin(string, string) (string, string, error) {
 	return "", "", errors.New("a plugin has nothing to dial")
 }
-
-// startTime bounds the start of one process.
-const startTime = 10 * time.Second
