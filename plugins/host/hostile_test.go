@@ -238,7 +238,11 @@ func TestStartsThatGoWrong(t *testing.T) {
 		{"describe-path", "name"},
 	} {
 		t.Run(c.misdeed, func(t *testing.T) {
-			p, log := hostile(t, c.misdeed, func(o *host.Options) { o.Call = 500 * time.Millisecond; o.Startup = 5 * time.Second; o.Backoff = time.Hour })
+			p, log := hostile(t, c.misdeed, func(o *host.Options) {
+				o.Call = 500 * time.Millisecond
+				o.Startup = 5 * time.Second
+				o.Backoff = time.Hour
+			})
 			for deadline := time.Now().Add(20 * time.Second); p.State().LastError == "" && time.Now().Before(deadline); {
 				time.Sleep(10 * time.Millisecond)
 			}
