@@ -60,11 +60,13 @@ func (s *Service) still(tx *store.Tx, r Principal, project string, j job.Job) (b
 		return paused(), nil
 	}
 	err = lentStill(tx, r.ID, project, j)
-	if k := fault.KindOf(err); err != nil && k == fault.Denied {
-		return refuse(CodeNoProject, fault.Denied, "Ask the lead of the project.", "%s", fault.Message(err)), nil
+	if err != nil && fault.KindOf(err) == fault.Denied {
+		return err, nil
 	}
 	return nil, err
 }
+
+const askLead = "Ask the lead of the project."
 
 // lentStill looks whether a principal may send this job: it is active, the project
 // is lent to it, the same person answers, and the datasets are lent. Errors: Denied.
@@ -74,13 +76,13 @@ func lentStill(tx *store.Tx, principal, project string, j job.Job) error {
 	err := tx.QueryRow(`SELECT u.sponsor, u.datasets FROM gateway_use u JOIN gateway_principal p ON p.id = u.principal
 		WHERE p.id = ? AND p.state = 'active' AND u.project = ?`, principal, project).Scan(&sponsor, &datasets)
 	if store.NotFound(err) {
-		return fault.New(op, fault.Denied, "Who sent this job may not send work to this project any more.")
+		return refuse(CodeNoProject, fault.Denied, askLead, "Who sent this job may not send work to this project any more.")
 	}
 	if err != nil {
 		return fault.Wrap(op, err)
 	}
 	if sponsor != j.Submitter.ID {
-		return fault.New(op, fault.Denied, "Another person answers for this work now. It has to be sent again.")
+		return refuse(CodeNotMember, fault.Denied, "Send it again.", "Another person answers for this work now.")
 	}
 	var may []string
 	if err := json.Unmarshal([]byte(datasets), &may); err != nil {
@@ -88,7 +90,7 @@ func lentStill(tx *store.Tx, principal, project string, j job.Job) error {
 	}
 	for _, d := range dataOf(j) {
 		if !has(may, d.ID) && !has(may, anyData) {
-			return fault.New(op, fault.Denied, "Who sent this job may not use the dataset %s any more.", d.Slug)
+			return refuse(CodeNoDataset, fault.Denied, askLead, "Who sent this job may not use the dataset %s any more.", d.Slug)
 		}
 	}
 	return nil

@@ -151,7 +151,7 @@ func (s *Service) lentTo(tx *store.Tx, projectID, person string, datasets []stri
 	a.Via = via
 	l.actor = a
 	if err != nil || !access.Can(a, access.JobSubmit, access.Thing{Project: pr.ID, Owner: a.ID}) {
-		l.standing = refuse(CodeNotMember, fault.Denied, "Ask the lead of the project to name a member who answers for it.", "Nobody who may work in this project answers for this request any more.")
+		l.standing = nobodyAnswers()
 	}
 	return l, nil
 }

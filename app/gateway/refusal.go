@@ -100,6 +100,10 @@ func noProject() error {
 	return refuse(CodeNoProject, fault.Denied, "Name a project that a project lead has opened to you, or ask the lead.", "There is no such project, or you may not send work to it.")
 }
 
+func nobodyAnswers() error {
+	return refuse(CodeNotMember, fault.Denied, "Ask the lead of the project to name a member who answers for it.", "Nobody who may work in this project answers for this request any more.")
+}
+
 func noDataset() error {
 	return refuse(CodeNoDataset, fault.Denied, "Ask the project's lead which datasets you may use, and name one of them.", "There is no such dataset or file, or you may not use it in this project.")
 }

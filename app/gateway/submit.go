@@ -142,27 +142,52 @@ func (s *Service) hand(ctx context.Context, o *order, sub job.Submission) (proto
 	if fault.KindOf(err) == fault.NotFound && o.asksForTree() {
 		s.probes.spend(o.p.key, s.Now())
 	}
-	return protocol.JobState{}, false, s.meaning(o, err)
+	return protocol.JobState{}, false, s.meaning(ctx, o, err)
 }
 
-// meaning gives a refusal of app/job the code that callers know.
-func (s *Service) meaning(o *order, err error) error {
-	switch fault.KindOf(err) {
-	case fault.Conflict:
-		if errors.Is(err, image.ErrRevoked) {
-			return coded(CodeImage, err)
+// meaning gives a refusal of app/job the code that callers know. Its words may name
+// people; what this package says of the same does not.
+func (s *Service) meaning(ctx context.Context, o *order, err error) error {
+	var known *refusal
+	if errors.As(err, &known) {
+		return err
+	}
+	kind := fault.KindOf(err)
+	unseen := kind == fault.NotFound && fault.Message(err) == access.NotSeen
+	switch {
+	case errors.Is(err, image.ErrRevoked):
+		return coded(CodeImage, err)
+	case kind == fault.Conflict, kind == fault.Denied, unseen:
+		if err := s.afresh(ctx, o); err != nil {
+			return err
 		}
-		if err2 := o.l.ready(s.Now()); err2 != nil {
-			return err2
-		}
+	}
+	switch {
+	case kind == fault.Conflict:
 		return coded(CodeClosed, err)
-	case fault.NotFound:
-		if fault.Message(err) == access.NotSeen { // the sponsor has just left the project
-			return noProject()
-		}
-		return refuse(CodeMalformed, fault.Invalid, "Correct the request and send it again.", "%s", fault.Message(err)) // a file that the request names
+	case kind == fault.Denied:
+		return nobodyAnswers()
+	case unseen: // the sponsor has just left the project
+		return noProject()
+	case kind == fault.NotFound: // a file that the request names
+		return refuse(CodeMalformed, fault.Invalid, "Correct the request and send it again.", "%s", fault.Message(err))
 	}
 	return coded(codeOf(err), err)
+}
+
+// afresh looks once more, and not at what is remembered, whether the caller may send
+// work to the project.
+func (s *Service) afresh(ctx context.Context, o *order) error {
+	s.parties.drop(Caller{Kind: o.who.Kind, ID: o.who.ID})
+	p, err := s.party(ctx, o.who)
+	if err != nil {
+		return err
+	}
+	l, err := p.in(o.r.Project)
+	if err != nil {
+		return err
+	}
+	return l.ready(s.Now())
 }
 
 // running refuses a program whose job has just ended.
