@@ -1,0 +1,404 @@
+package app_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"tresor/app/apptest"
+	"tresor/app/apptest/tesclient"
+	"tresor/embed/demo"
+	"tresor/fed/fedtest"
+)
+
+// program is one server of the federation as a process of its own.
+type program struct {
+	t    *testing.T
+	data string
+	args []string
+	cmd  *exec.Cmd
+}
+
+func startProgram(t *testing.T, data string, args ...string) *program {
+	t.Helper()
+	p := &program{t: t, data: data, args: append(args, "--data", data, "--set", "tls.mode=off", "--set", "log.level=debug")}
+	p.start()
+	t.Cleanup(p.kill)
+	return p
+}
+
+func (p *program) start() {
+	p.t.Helper()
+	p.cmd = exec.Command(apptest.Binary(p.t), p.args...)
+	log, err := os.OpenFile(p.data+".log", os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer log.Close()
+	p.cmd.Stderr = log
+	out, err := p.cmd.StdoutPipe()
+	if err == nil {
+		err = p.cmd.Start()
+	}
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		if strings.Contains(lines.Text(), "running: http") {
+			go func() { _, _ = io.Copy(io.Discard, out) }()
+			return
+		}
+	}
+	b, _ := os.ReadFile(p.data + ".log")
+	p.t.Fatalf("%v did not come up:\n%s", p.args, b[max(0, len(b)-3000):])
+}
+
+func (p *program) kill() {
+	if p.cmd.ProcessState == nil {
+		_ = p.cmd.Process.Kill()
+		_ = p.cmd.Wait()
+	}
+}
+
+// plugin is the process of the server's plugin tes, 0 while there is none.
+func (p *program) plugin() int {
+	all, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, file := range all {
+		line, err := os.ReadFile(file)
+		words := strings.Split(string(line), "\x00")
+		if err != nil || len(words) < 3 || words[1] != "plugin" || words[2] != "tes" {
+			continue
+		}
+		stat, _ := os.ReadFile(filepath.Join(filepath.Dir(file), "stat")) // it may have ended
+		_, rest, _ := strings.Cut(string(stat), ") ")
+		if fields := strings.Fields(rest); len(fields) > 1 && fields[1] == strconv.Itoa(p.cmd.Process.Pid) {
+			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+			return pid
+		}
+	}
+	return 0
+}
+
+// seat speaks the JSON API of a server: over its socket in somebody's name, or as a
+// signed-in person.
+type seat struct {
+	t      *testing.T
+	http   *http.Client
+	base   string
+	as     string
+	cookie *http.Cookie
+}
+
+func (p *program) seat(as string) *seat {
+	socket := filepath.Join(p.data, "run", "admin.sock")
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+	}
+	return &seat{t: p.t, http: &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}, Timeout: 30 * time.Second}, base: "http://tresor.local/api/v1", as: as}
+}
+
+// signIn opens the one-time link of a person of the demonstration.
+func (p *program) signIn(address, handle string) *seat {
+	p.t.Helper()
+	out, err := exec.Command(apptest.Binary(p.t), "demo", "links", "--json", "--data", p.data).Output()
+	var links map[string]string
+	if err == nil {
+		err = json.Unmarshal(out, &links)
+	}
+	u, perr := url.Parse(links[handle])
+	if err != nil || perr != nil || u.Fragment == "" {
+		p.t.Fatalf("no link for %s: %v %v in %s", handle, err, perr, out)
+	}
+	d := &seat{t: p.t, http: &http.Client{Timeout: 30 * time.Second}, base: "http://" + address + "/api/v1"}
+	d.must("POST", "/session/link", map[string]string{"token": u.Fragment}, nil)
+	return d
+}
+
+func (d *seat) do(method, path string, in any) (int, []byte) {
+	d.t.Helper()
+	var body io.Reader
+	if in != nil {
+		b, err := json.Marshal(in)
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		body = bytes.NewReader(b)
+	}
+	r, err := http.NewRequestWithContext(d.t.Context(), method, d.base+path, body)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	r.Header.Set("Accept", "application/json")
+	r.Header.Set("Content-Type", "application/json")
+	if d.as != "" {
+		r.Header.Set("Tresor-As", d.as)
+	}
+	if d.cookie != nil {
+		r.AddCookie(d.cookie)
+	}
+	resp, err := d.http.Do(r)
+	if err != nil {
+		return 0, []byte(err.Error()) // the server is gone or coming back
+	}
+	defer resp.Body.Close()
+	for _, c := range resp.Cookies() {
+		d.cookie = &http.Cookie{Name: c.Name, Value: c.Value}
+	}
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return 0, []byte(err.Error())
+	}
+	return resp.StatusCode, b
+}
+
+func (d *seat) must(method, path string, in, out any) {
+	d.t.Helper()
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+		code, b := d.do(method, path, in)
+		switch {
+		case code == 0 && time.Now().Before(end):
+			continue
+		case code == 0 || code >= 300:
+			d.t.Fatalf("%s %s %s: %d %s", d.as, method, path, code, b)
+		case out != nil:
+			if err := json.Unmarshal(b, out); err != nil {
+				d.t.Fatalf("%s %s: %v in %s", method, path, err, b)
+			}
+		}
+		return
+	}
+}
+
+// federation is a hub and a node as processes, joined through a relay that keeps
+// what crosses, with a project that spans them.
+type federation struct {
+	t                  *testing.T
+	hub, node          *program
+	hubAt, nodeAt      string
+	relay              *fedtest.Relay
+	principal, atHub   string // the hub at the node; the node at the hub
+	client             *tesclient.Client
+	rosa, carl, cemile *seat
+	mu                 sync.Mutex
+	crossed            bytes.Buffer // guarded by mu
+}
+
+func startFederation(t *testing.T) *federation {
+	t.Helper()
+	archive := apptest.Busybox(t)
+	dir := apptest.Folder(t)
+	f := &federation{t: t, hubAt: freeAddress(t), nodeAt: freeAddress(t)}
+	f.relay = fedtest.NewRelay(t, "ws://"+f.hubAt)
+	t.Cleanup(f.relay.Close)
+	f.relay.Change(func(m fedtest.Message) [][]byte {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.crossed.Write(m.Data)
+		return [][]byte{m.Data}
+	})
+	f.hub = startProgram(t, filepath.Join(dir, "hub"), "hub", "serve", "--listen", f.hubAt, "--set", "url=http://"+f.relay.Host())
+	f.node = startProgram(t, filepath.Join(dir, "node"), "serve", "--demo", "--listen", f.nodeAt, "--set", "federation.plain=true", "--set", "sandbox.allow_unlimited=true", "--set", "sandbox.cores=2", "--set", "name=North")
+	f.people()
+	f.join()
+	f.image(archive, filepath.Join(dir, "busybox.tar"))
+	return f
+}
+
+func (d *seat) person(handle, name string) string {
+	d.t.Helper()
+	var p struct{ ID string }
+	d.must("POST", "/people", map[string]any{"handle": handle, "name": name, "roles": []string{}}, &p)
+	return p.ID
+}
+
+// people makes the hub's researcher and lets those of the node sign in.
+func (f *federation) people() {
+	var p struct{ ID string }
+	hub := f.hub.seat("")
+	hanna := hub.person("hanna", "Hanna Brandt")
+	hub.must("POST", "/hub/projects", map[string]string{"slug": demo.ProjectSlug, "name": "Aurora"}, &p)
+	hub.must("PUT", "/hub/projects/"+p.ID+"/members/"+hanna, map[string]string{"role": "researcher"}, nil)
+	var tk struct{ Token string }
+	f.hub.seat("hanna").must("POST", "/hub/tokens", map[string]any{"name": "test", "project": p.ID, "days": 1}, &tk)
+	f.client = &tesclient.Client{Base: "http://" + f.hubAt + "/ga4gh/tes/v1", Token: tk.Token, HTTP: &http.Client{Timeout: 20 * time.Second}}
+	var list struct {
+		Items []struct{ Handle string }
+	}
+	fedtest.Until(f.t, "the demonstration's people are there", func() bool {
+		f.node.seat("").must("GET", "/people", nil, &list)
+		return len(list.Items) > 4
+	})
+	f.rosa, f.carl, f.cemile = f.node.signIn(f.nodeAt, "rosa"), f.node.signIn(f.nodeAt, "carl"), f.node.signIn(f.nodeAt, "cemile")
+}
+
+// join enrols the node at the hub and lets the hub into the node's project.
+func (f *federation) join() {
+	hub, node := f.hub.seat(""), f.node.seat("")
+	var code struct{ Code string }
+	hub.must("POST", "/hub/codes", map[string]string{"name": "north"}, &code)
+	var here struct{ ID, Words string }
+	node.must("POST", "/federation/hubs", map[string]string{"url": "http://" + f.relay.Host(), "code": code.Code, "name": "Hub"}, &here)
+	f.principal = here.ID
+	var there struct{ ID, Words string }
+	hub.must("GET", "/hub/nodes/north", nil, &there)
+	f.atHub = there.ID
+	if here.Words != there.Words || here.Words == "" {
+		f.t.Fatalf("words %q and %q", here.Words, there.Words)
+	}
+	node.must("POST", "/federation/hubs/"+f.principal+"/confirm", map[string]any{}, nil)
+	hub.must("POST", "/hub/nodes/north/confirm", map[string]any{}, nil)
+	hub.must("PUT", "/hub/projects/"+demo.ProjectSlug+"/nodes/north", map[string]string{"remote": demo.ProjectSlug}, nil)
+	lena := node.person("lena", "Lena Vogt")
+	var p struct{ ID string }
+	node.must("GET", "/projects/"+demo.ProjectSlug, nil, &p)
+	node.must("PUT", "/projects/"+p.ID+"/members/"+lena, map[string]string{"role": "lead"}, nil)
+	var me struct{ Person struct{ ID string } }
+	f.rosa.must("GET", "/session", nil, &me)
+	f.node.seat("lena").must("PUT", "/federation/principals/"+f.principal+"/projects/"+p.ID, map[string]any{"sponsor": me.Person.ID, "datasets": []string{"*"}}, nil)
+}
+
+// image imports and approves the busybox image at the node.
+func (f *federation) image(archive []byte, file string) {
+	if err := os.WriteFile(file, archive, 0o644); err != nil {
+		f.t.Fatal(err)
+	}
+	var i struct{ Digest string }
+	out := f.cli(f.node, "image", "import", file, "--ref", busybox, "--as", "olga", "--json")
+	if err := json.Unmarshal([]byte(out), &i); err != nil || i.Digest == "" {
+		f.t.Fatalf("%v in %s", err, out)
+	}
+	f.cli(f.node, "image", "approve", i.Digest, "--reason", "for tests", "--as", "olga")
+}
+
+// cli runs the command line against a server until it succeeds.
+func (f *federation) cli(p *program, args ...string) string {
+	f.t.Helper()
+	for end := time.Now().Add(60 * time.Second); ; time.Sleep(200 * time.Millisecond) {
+		var stderr bytes.Buffer
+		cmd := exec.Command(apptest.Binary(f.t), append(args, "--data", p.data)...)
+		cmd.Stderr = &stderr
+		out, err := cmd.Output()
+		if err == nil {
+			return string(out)
+		}
+		if time.Now().After(end) {
+			f.t.Fatalf("tresor %s: %v\n%s%s", strings.Join(args, " "), err, out, stderr.String())
+		}
+	}
+}
+
+// send gives a task to the hub and returns its id.
+func (f *federation) send(task tesclient.Task) string {
+	f.t.Helper()
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		id, err := f.client.Create(f.t.Context(), task)
+		if err == nil {
+			return id
+		}
+		if time.Now().After(end) {
+			f.t.Fatal(err)
+		}
+	}
+}
+
+// until waits for a condition of a task as the hub shows it.
+func (f *federation) until(id, what string, ok func(tesclient.Task) bool) tesclient.Task {
+	f.t.Helper()
+	for end := time.Now().Add(90 * time.Second); ; time.Sleep(30 * time.Millisecond) {
+		x, err := f.client.Get(f.t.Context(), id, "FULL")
+		if err == nil && ok(x) {
+			return x
+		}
+		if time.Now().After(end) {
+			f.t.Fatalf("not: %s: %+v, %v", what, x, err)
+		}
+	}
+}
+
+type jobView struct {
+	ID, Name, State, Reason string
+	AirlockRequest          string `json:"airlock_request"`
+}
+
+// job is the node's job of a task's name, when there is one.
+func (f *federation) job(name string) jobView {
+	var list struct{ Items []jobView }
+	if code, b := f.node.seat("").do("GET", "/jobs?limit=200", nil); code == 200 {
+		_ = json.Unmarshal(b, &list)
+	}
+	for _, j := range list.Items {
+		if j.Name == name {
+			return j
+		}
+	}
+	return jobView{}
+}
+
+// untilJob waits until the node's job of a name is in one of the states.
+func (f *federation) untilJob(name string, states ...string) jobView {
+	f.t.Helper()
+	var j jobView
+	for end := time.Now().Add(60 * time.Second); time.Now().Before(end); time.Sleep(30 * time.Millisecond) {
+		j = f.job(name)
+		for _, s := range states {
+			if j.State == s {
+				return j
+			}
+		}
+	}
+	f.t.Fatalf("the job %q is %+v, not %v", name, j, states)
+	return j
+}
+
+// request waits until the job's outputs are under review.
+func (f *federation) request(job string) (id string, items []string) {
+	f.t.Helper()
+	for end := time.Now().Add(60 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		var r struct {
+			ID, State string
+			Items     []struct{ ID string }
+		}
+		var j jobView
+		if code, b := f.node.seat("").do("GET", "/jobs/"+job, nil); code != 200 || json.Unmarshal(b, &j) != nil || j.AirlockRequest == "" {
+			continue
+		}
+		if code, b := f.carl.do("GET", "/airlock/"+j.AirlockRequest, nil); code != 200 || json.Unmarshal(b, &r) != nil || r.State == "draft" {
+			continue
+		}
+		for _, i := range r.Items {
+			items = append(items, i.ID)
+		}
+		return r.ID, items
+	}
+	f.t.Fatalf("no request of job %s is under review", job)
+	return "", nil
+}
+
+// vote lets both checkers look at everything and decide.
+func (f *federation) vote(job, decision string) {
+	f.t.Helper()
+	id, items := f.request(job)
+	for _, c := range []*seat{f.carl, f.cemile} {
+		for _, i := range items {
+			c.must("GET", "/airlock/"+id+"/items/"+i+"/view", nil, nil)
+		}
+		code, b := c.do("POST", "/airlock/"+id+"/votes", map[string]string{"decision": decision, "comment": "Looked at."})
+		if code >= 300 && !(decision == "reject" && c == f.cemile) { // one rejection ends it
+			f.t.Fatalf("%d %s", code, b)
+		}
+	}
+}
