@@ -215,13 +215,13 @@ func (h *house) clean(text string) {
 }
 
 // echo is a plugin whose protocol is the contract itself in JSON.
-type echo struct{ settings map[string]string }
+type echo struct{}
 
-func (e echo) Server(_ context.Context, name string) (protocol.Server, error) {
+func (echo) Server(_ context.Context, name string) (protocol.Server, error) {
 	if name != "tes" {
 		return nil, fault.New("test", fault.NotFound, "There is no such plugin.")
 	}
-	return e, nil
+	return echo{}, nil
 }
 
 func (echo) ServeRequest(c context.Context, r protocol.Request, h protocol.Host) (protocol.Response, error) {

@@ -36,6 +36,7 @@ func TestEveryFieldReachesTheHost(t *testing.T) {
 		Volumes:   []string{"/vol/A"},
 		Resources: protocol.Resources{Cores: 2, RAM: 1.5, Disk: 3, WallMS: 90 * 60_000},
 		Tags:      map[string]string{"WORKFLOW_ID": "cwl-01234", "empty": "", "project": "aurora"},
+		Notes:     []string{"disk_gb bounds the size of each file here. The disk as a whole is shared, and no part of it is set aside for a task."},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("\n got %+v\nwant %+v", got, want)
@@ -54,7 +55,7 @@ func TestTheTaskComesBackAsItWasAccepted(t *testing.T) {
 	if err := json.Unmarshal([]byte(d.get("/v1/tasks/"+d.create(rich)+"?view=FULL")), &back); err != nil {
 		t.Fatal(err)
 	}
-	for _, owned := range []string{"id", "state", "creation_time"} {
+	for _, owned := range []string{"id", "state", "creation_time", "logs"} {
 		delete(sent, owned)
 		delete(back, owned)
 	}
@@ -137,6 +138,7 @@ func TestAddressesOfInputs(t *testing.T) {
 		"https://":                        "names a server",
 		"s3:///key":                       "names a server",
 		"ftp://example.org/a":             "not read here",
+		"http://example.org/a":            "not read here",
 		"gs://bucket/a":                   "not read here",
 		"data:text/plain,hello":           "no address",
 		"javascript:alert(1)":             "no address",

@@ -35,7 +35,7 @@ func inputs(in []model.Input) ([]protocol.Input, error) {
 	return out, nil
 }
 
-const addresses = "Use tresor://dataset/NAME/FILE for a dataset, file:///project/FILE for the project's own files, an https, http, s3 or drs address that the operator has listed, or content."
+const addresses = "Use tresor://dataset/NAME/FILE for a dataset, file:///project/FILE for the project's own files, an https, s3 or drs address that the operator has listed, or content."
 
 // source checks where an input comes from. The host decides whether it may; here
 // it is refused what can never be: a path on somebody's computer, an address with
@@ -50,7 +50,7 @@ func source(address, at string, directory bool) (string, error) {
 		return projectFile(address, at, directory)
 	case scheme == "tresor":
 		return dataset(rest, at)
-	case scheme == "https" || scheme == "http" || scheme == "s3" || scheme == "drs":
+	case scheme == "https" || scheme == "s3" || scheme == "drs":
 		host := rest[:len(rest)-len(strings.TrimLeftFunc(rest, func(c rune) bool { return c != '/' && c != '?' && c != '#' }))]
 		if host == "" || strings.Contains(host, "@") {
 			return "", invalid(at, "The address names a server after "+scheme+":// and holds no user name or password: people who approve the task would see it. Ask the operator to list the source.")

@@ -24,6 +24,9 @@ func resources(r *model.Resources) (protocol.Resources, []string, error) {
 	}
 	res := protocol.Resources{Cores: int(r.CPUCores), RAM: r.RAMGB, Disk: r.DiskGB}
 	var notes []string
+	if r.DiskGB > 0 {
+		notes = append(notes, "disk_gb bounds the size of each file here. The disk as a whole is shared, and no part of it is set aside for a task.")
+	}
 	if r.Preemptible {
 		notes = append(notes, "preemptible has no effect here: work is never taken off its machine for other work.")
 	}
