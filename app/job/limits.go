@@ -118,11 +118,11 @@ func tighter(a, b float64) float64 {
 func sizeText(n int64) string {
 	switch {
 	case n >= 1<<30 && n%(1<<28) == 0:
-		return fmt.Sprintf("%g GB", float64(n)/(1<<30))
+		return fmt.Sprintf("%g GiB", float64(n)/(1<<30))
 	case n >= 1<<20:
-		return fmt.Sprintf("%.4g MB", float64(n)/(1<<20))
+		return fmt.Sprintf("%.4g MiB", float64(n)/(1<<20))
 	case n >= 1<<10:
-		return fmt.Sprintf("%.4g KB", float64(n)/(1<<10))
+		return fmt.Sprintf("%.4g KiB", float64(n)/(1<<10))
 	}
 	return fmt.Sprintf("%d bytes", n)
 }

@@ -55,12 +55,12 @@ func TestPathsThatAreRefused(t *testing.T) {
 		{"two sources", func(s *Submission) { s.Places = []Place{{Path: "/w/a", Content: []byte("x"), Tree: "a"}} }, "more than one source"},
 		{"folder without a source", func(s *Submission) { s.Places = []Place{{Path: "/w/a", Directory: true}} }, "has no source"},
 		{"folder of content", func(s *Submission) { s.Places = []Place{{Path: "/w/a", Directory: true, Content: []byte("x")}} }, "has no source"},
-		{"large content", func(s *Submission) { s.Places = []Place{{Path: "/w/a", Content: make([]byte, MaxContent+1)}} }, "may have 256 KB"},
+		{"large content", func(s *Submission) { s.Places = []Place{{Path: "/w/a", Content: make([]byte, MaxContent+1)}} }, "may have 256 KiB"},
 		{"large contents", func(s *Submission) {
 			for i := range 9 {
 				s.Places = append(s.Places, Place{Path: fmt.Sprint("/w/a", i), Content: make([]byte, MaxContent)})
 			}
-		}, "more than 2 MB together"},
+		}, "more than 2 MiB together"},
 		{"hash of another kind", func(s *Submission) { s.Places = []Place{{Path: "/w/a", SHA256: "abc"}} }, "not 64 hexadecimal digits"},
 		{"hash in capitals", func(s *Submission) { s.Places = []Place{{Path: "/w/a", SHA256: strings.Repeat("A", 64)}} }, "not 64 hexadecimal digits"},
 		{"dataset without a file", func(s *Submission) { s.Places = []Place{{Path: "/w/a", Dataset: "randhie"}} }, "none of its files"},

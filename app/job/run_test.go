@@ -79,7 +79,7 @@ func TestHowJobsFail(t *testing.T) {
 		{"no such command", []string{"nothing-like-it"}, nil, "The command was not found in the image.", "Read the log"},
 		{"no output", []string{"true"}, nil, "No declared output was produced.", "Write the files"},
 		{"all outputs refused", []string{"big"}, func(s *Submission) { s.Limits = &Limits{OutputBytes: 100} }, "that may be taken: 1 were refused", "list of refused"},
-		{"memory", []string{"oom"}, nil, "It needed more memory than its limit of 2 GB and was stopped.", "more memory"},
+		{"memory", []string{"oom"}, nil, "It needed more memory than its limit of 2 GiB and was stopped.", "more memory"},
 		{"time", []string{"sleep"}, func(s *Submission) { s.Limits = &Limits{WallSeconds: 1} }, "It ran longer than its limit of 1 second and was stopped.", "longer running time"},
 		{"second task", []string{"true"}, func(s *Submission) {
 			s.Tasks = append(s.Tasks, Task{Image: "tools", Argv: []string{"false"}}, Task{Image: "tools", Argv: []string{"true"}})

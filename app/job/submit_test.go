@@ -54,12 +54,12 @@ func TestSubmissionsThatAreRefused(t *testing.T) {
 		{"input with a path", func(s *Submission) { s.Inputs = []Input{{"a/b", "x"}} }, "not a plain file name"},
 		{"hidden input", func(s *Submission) { s.Inputs = []Input{{".a", "x"}} }, "not a plain file name"},
 		{"two inputs of a name", func(s *Submission) { s.Inputs = []Input{{"a", "x"}, {"a", "y"}} }, "Two inputs"},
-		{"large input", func(s *Submission) { s.Inputs = []Input{{"a", strings.Repeat("x", MaxInput+1)}} }, "may have 128 KB"},
+		{"large input", func(s *Submission) { s.Inputs = []Input{{"a", strings.Repeat("x", MaxInput+1)}} }, "may have 128 KiB"},
 		{"large inputs", func(s *Submission) {
 			for i := range 9 {
 				s.Inputs = append(s.Inputs, Input{fmt.Sprint("a", i), strings.Repeat("x", MaxInput)})
 			}
-		}, "more than 1 MB together"},
+		}, "more than 1 MiB together"},
 		{"no output", func(s *Submission) { s.Outputs = nil }, "declares no output"},
 		{"too many outputs", func(s *Submission) { s.Outputs = make([]string, 51) }, "at most 50"},
 		{"empty output", func(s *Submission) { s.Outputs = []string{""} }, "does not lie in /work/out"},
@@ -71,14 +71,14 @@ func TestSubmissionsThatAreRefused(t *testing.T) {
 		{"output of bidi", func(s *Submission) { s.Outputs = []string{"a\u202e.csv"} }, "cannot be used"},
 		{"output with a dash", func(s *Submission) { s.Outputs = []string{"-a.csv"} }, "starts with '-'"},
 		{"broken pattern", func(s *Submission) { s.Outputs = []string{"a[.csv"} }, "malformed"},
-		{"little memory", func(s *Submission) { s.Limits = &Limits{Memory: 1} }, "needs at least 16 MB"},
+		{"little memory", func(s *Submission) { s.Limits = &Limits{Memory: 1} }, "needs at least 16 MiB"},
 		{"negative memory", func(s *Submission) { s.Limits = &Limits{Memory: -1} }, "needs at least"},
-		{"more memory than there is", func(s *Submission) { s.Limits = &Limits{Memory: 100 << 30} }, "at most 64 GB"},
+		{"more memory than there is", func(s *Submission) { s.Limits = &Limits{Memory: 100 << 30} }, "at most 64 GiB"},
 		{"more cores than there are", func(s *Submission) { s.Limits = &Limits{Cores: 5} }, "at most 4 cores"},
 		{"cores not a number", func(s *Submission) { s.Limits = &Limits{Cores: math.NaN()} }, "number of cores"},
 		{"few processes", func(s *Submission) { s.Limits = &Limits{Pids: 1} }, "at least 4 processes"},
 		{"negative time", func(s *Submission) { s.Limits = &Limits{WallSeconds: -5} }, "running time"},
-		{"large log", func(s *Submission) { s.Limits = &Limits{LogSize: 2 << 30} }, "log size is 2 GB"},
+		{"large log", func(s *Submission) { s.Limits = &Limits{LogSize: 2 << 30} }, "log size is 2 GiB"},
 		{"many files", func(s *Submission) { s.Limits = &Limits{OutputFiles: 200_000} }, "at most 100000 files"},
 		{"unknown dataset", func(s *Submission) { s.Datasets = []string{"nothing"} }, "is not granted to the project"},
 	}

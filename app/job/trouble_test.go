@@ -220,7 +220,7 @@ func TestWhatTheTextsSay(t *testing.T) {
 			t.Errorf("%v: %q", d, got)
 		}
 	}
-	for n, want := range map[int64]string{100: "100 bytes", 2048: "2 KB", 1 << 20: "1 MB", 2 << 30: "2 GB", 3 << 29: "1.5 GB"} {
+	for n, want := range map[int64]string{100: "100 bytes", 2048: "2 KiB", 1 << 20: "1 MiB", 62_500_000: "59.6 MiB", 2 << 30: "2 GiB", 3 << 29: "1.5 GiB"} {
 		if got := sizeText(n); got != want {
 			t.Errorf("%d: %q", n, got)
 		}
