@@ -133,7 +133,9 @@ func (h *host) cancel(ctx context.Context, p *party, id string) error {
 	if err != nil {
 		return err
 	}
+	h.mu.Lock()
 	h.project = t.project
+	h.mu.Unlock()
 	if t.ended {
 		return nil
 	}
