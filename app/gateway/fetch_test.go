@@ -95,6 +95,9 @@ func TestFetch(t *testing.T) {
 		if got := j.Places[0]; got.Origin != want.origin || got.SHA256 != digest([]byte(want.content)) || got.Size != int64(len(want.content)) {
 			t.Errorf("%s: %+v", source, got)
 		}
+		if got := h.ledger(p.ID)[0]; got.What != WhatFetched || got.Direction != In || got.SHA256 != digest([]byte(want.content)) || got.Text != want.origin || got.Task != st.ID {
+			t.Errorf("the ledger has %+v", got)
+		}
 	}
 }
 

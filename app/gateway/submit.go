@@ -283,6 +283,15 @@ func (s *Service) record(tx *store.Tx, o *order, j job.Job) error {
 	if err := s.write(tx, e); err != nil {
 		return err
 	}
+	for _, p := range j.Places {
+		if p.Origin == "" {
+			continue
+		}
+		f := Entry{Principal: o.p.key, Project: j.Project, Direction: In, What: WhatFetched, RemoteID: o.remote, Task: j.ID, SHA256: p.SHA256, Bytes: p.Size, Outcome: Accepted, Text: p.Origin, Correlation: o.who.Correlation}
+		if err := s.write(tx, f); err != nil {
+			return err
+		}
+	}
 	_, err = s.Log.Append(tx, e.event(access.Actor{ID: o.l.actor.ID, Handle: o.l.actor.Handle}, o.p.via))
 	tx.AfterCommit(func() { s.tally.accepted.Add(1) })
 	s.announce(tx)

@@ -168,7 +168,8 @@ const (
 const (
 	WhatCreate    = "task.create"
 	WhatCancel    = "task.cancel"
-	WhatRead      = "task.read" // counted: one line for a minute of reading
+	WhatRead      = "task.read"     // counted: one line for a minute of reading
+	WhatFetched   = "input.fetched" // from an allow-listed source, for an accepted task
 	WhatRelease   = "release.sent"
 	WhatRefused   = "refused"   // before it was known what was asked for
 	WhatPublished = "published" // names and descriptions that were shown
