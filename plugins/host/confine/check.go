@@ -35,7 +35,7 @@ func opens(name string) bool {
 func check(s Spec, before []string, r *Report) error {
 	for _, name := range before {
 		if r.Landlock && opens(name) {
-			return fmt.Errorf("Landlock is on, but %s still opens", name)
+			return fmt.Errorf("the lock of files (Landlock) is on, but %s still opens", name)
 		}
 	}
 	if err := os.WriteFile("check", nil, 0o600); err != nil {

@@ -21,7 +21,7 @@ func TestMain(m *testing.M) {
 }
 
 // shim runs Main as a process and returns what it reported and the error output.
-func shim(t *testing.T, args ...string) (Report, error, string) {
+func shim(t *testing.T, args ...string) (Report, string, error) {
 	t.Helper()
 	in, out, err := os.Pipe()
 	if err != nil {
@@ -37,7 +37,7 @@ func shim(t *testing.T, args ...string) (Report, error, string) {
 	_ = out.Close()
 	r, err := Read(in)
 	_ = cmd.Wait()
-	return r, err, stderr.String()
+	return r, stderr.String(), err
 }
 
 // static builds the smallest program that Main can become.
@@ -82,13 +82,13 @@ func TestRefusals(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s := fine(t.TempDir())
 			c.change(&s)
-			if r, err, out := shim(t, s.Arg()); err == nil || !strings.Contains(err.Error(), c.want) || r.Checked || out != "" {
+			if r, out, err := shim(t, s.Arg()); err == nil || !strings.Contains(err.Error(), c.want) || r.Checked || out != "" {
 				t.Errorf("report %+v, error %v, output %q", r, err, out)
 			}
 		})
 	}
 	for name, args := range map[string][]string{"no argument": nil, "garbage": {"{"}, "two arguments": {"{}", "{}"}} {
-		if _, err, _ := shim(t, args...); err == nil || !strings.Contains(err.Error(), "not by hand") {
+		if _, _, err := shim(t, args...); err == nil || !strings.Contains(err.Error(), "not by hand") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -106,7 +106,7 @@ func TestBecomes(t *testing.T) {
 			if c.account > 0 && os.Chown(dir, c.account, c.account) != nil {
 				t.Skip("only root can give an account")
 			}
-			r, err, out := shim(t, Spec{Path: file, Dir: dir, Memory: c.memory, Account: c.account, Parent: os.Getpid()}.Arg())
+			r, out, err := shim(t, Spec{Path: file, Dir: dir, Memory: c.memory, Account: c.account, Parent: os.Getpid()}.Arg())
 			if err != nil || !r.Checked || r.Memory != (c.memory > 0) || r.Account != (c.account > 0) || r.Text == "" {
 				t.Errorf("report %+v, error %v", r, err)
 			}

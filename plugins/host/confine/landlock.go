@@ -48,7 +48,7 @@ func landlock(p place, r *Report) (lack string, err error) {
 	attr := handled(int(abi))
 	set, _, e := unix.RawSyscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr), 0)
 	if e != 0 {
-		return "", fmt.Errorf("Landlock refuses the rules: %w", e)
+		return "", fmt.Errorf("the kernel refuses the rules for files (Landlock): %w", e)
 	}
 	defer unix.Close(int(set))
 	if err := allow(int(set), p.folder, own&attr.Handled_access_fs); err != nil {
@@ -61,7 +61,7 @@ func landlock(p place, r *Report) (lack string, err error) {
 		allowLibraries(int(set))
 	}
 	if _, _, e := unix.RawSyscall(unix.SYS_LANDLOCK_RESTRICT_SELF, set, 0, 0); e != 0 {
-		return "", fmt.Errorf("Landlock does not take effect: %w", e)
+		return "", fmt.Errorf("the lock of files (Landlock) does not take effect: %w", e)
 	}
 	r.Landlock = true
 	return "", nil
@@ -70,7 +70,7 @@ func landlock(p place, r *Report) (lack string, err error) {
 func allow(set, fd int, access uint64) error {
 	rule := unix.LandlockPathBeneathAttr{Allowed_access: access, Parent_fd: int32(fd)}
 	if _, _, e := unix.RawSyscall6(unix.SYS_LANDLOCK_ADD_RULE, uintptr(set), unix.LANDLOCK_RULE_PATH_BENEATH, uintptr(unsafe.Pointer(&rule)), 0, 0, 0); e != 0 {
-		return fmt.Errorf("Landlock refuses a rule: %w", e)
+		return fmt.Errorf("the kernel refuses a rule for files (Landlock): %w", e)
 	}
 	return nil
 }
