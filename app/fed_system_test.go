@@ -111,21 +111,27 @@ func (p *program) seat(as string) *seat {
 	return &seat{t: p.t, http: &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}, Timeout: 30 * time.Second}, base: "http://tresor.local/api/v1", as: as}
 }
 
-// signIn opens the one-time link of a person of the demonstration.
+// signIn opens a one-time link of a person of the demonstration. The server makes new
+// ones at its start, which ends those before: then it is asked again.
 func (p *program) signIn(address, handle string) *seat {
 	p.t.Helper()
-	out, err := exec.Command(apptest.Binary(p.t), "demo", "links", "--json", "--data", p.data).Output()
-	var links map[string]string
-	if err == nil {
-		err = json.Unmarshal(out, &links)
-	}
-	u, perr := url.Parse(links[handle])
-	if err != nil || perr != nil || u.Fragment == "" {
-		p.t.Fatalf("no link for %s: %v %v in %s", handle, err, perr, out)
-	}
 	d := &seat{t: p.t, http: &http.Client{Timeout: 30 * time.Second}, base: "http://" + address + "/api/v1"}
-	d.must("POST", "/session/link", map[string]string{"token": u.Fragment}, nil)
-	return d
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(200 * time.Millisecond) {
+		out, err := exec.Command(apptest.Binary(p.t), "demo", "links", "--json", "--data", p.data).Output()
+		var links map[string]string
+		if err == nil {
+			err = json.Unmarshal(out, &links)
+		}
+		u, perr := url.Parse(links[handle])
+		if err == nil && perr == nil && u.Fragment != "" {
+			if code, _ := d.do("POST", "/session/link", map[string]string{"token": u.Fragment}); code < 300 && code > 0 {
+				return d
+			}
+		}
+		if time.Now().After(end) {
+			p.t.Fatalf("%s cannot sign in: %v %v in %s", handle, err, perr, out)
+		}
+	}
 }
 
 func (d *seat) do(method, path string, in any) (int, []byte) {
@@ -218,10 +224,10 @@ func startFederation(t *testing.T) *federation {
 	return f
 }
 
-func (d *seat) person(handle, name string) string {
+func (d *seat) person(handle, name string, roles ...string) string {
 	d.t.Helper()
 	var p struct{ ID string }
-	d.must("POST", "/people", map[string]any{"handle": handle, "name": name, "roles": []string{}}, &p)
+	d.must("POST", "/people", map[string]any{"handle": handle, "name": name, "roles": append([]string{}, roles...)}, &p)
 	return p.ID
 }
 
