@@ -288,11 +288,11 @@ func TestOthersFilesStayOthers(t *testing.T) {
 		if fmt.Sprint(files) != "[hub.csv]" {
 			t.Errorf("%s: the folder holds %v", name, files)
 		}
-		h.until(who, h.submit(who, into("shared/local.csv")).ID, "failed")
+		h.until(who, h.submit(who, into("shared/local.csv")).ID, broken)
 		h.until(who, h.submit(who, into("shared/hub.csv")).ID, "completed") // its own it replaces
 	}
 	h.until(all, h.submit(all, from("shared/local.csv", false)).ID, "completed")
-	h.until(all, h.submit(all, into("shared/local.csv")).ID, "failed")
+	h.until(all, h.submit(all, into("shared/local.csv")).ID, broken)
 	h.until(rosa, h.submit(rosa, into("shared/hub.csv")).ID, "completed")
 	h.until(rosa, h.submit(rosa, from("shared", true)).ID, "completed")
 }

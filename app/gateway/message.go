@@ -64,6 +64,9 @@ var fixedReasons = []string{"It ran longer than its limit of ", "It needed more 
 func outcome(p *party, j job.Job) string {
 	switch j.State {
 	case job.Failed:
+		if strings.HasPrefix(j.Reason, job.NotKept) {
+			return "What it made could not be kept in the project's files: they are full, or a path is in use. Ask the lead of the project, or use another path, and send it again."
+		}
 		if stateOf(j) == broken {
 			return "The server could not run it. Its operator finds the cause in the log under the task's id."
 		}

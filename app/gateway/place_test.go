@@ -104,6 +104,10 @@ func TestStateOf(t *testing.T) {
 			t.Errorf("%s: %s, want %s", name, got, c.want)
 		}
 	}
+	full := job.Job{State: job.Failed, Reason: job.NotKept + "They are full.", Tasks: []job.TaskRun{{State: job.TaskSucceeded, ExitCode: &zero}}}
+	if got := stateOf(full); got != broken {
+		t.Errorf("the project's files are full: %s", got)
+	}
 	if got := stateOf(job.Job{State: job.Running}); got != "running" {
 		t.Error(got)
 	}
@@ -120,6 +124,7 @@ func TestOutcome(t *testing.T) {
 		"exit code":  {job.Job{State: job.Failed, Tasks: ran, Reason: "The command ended with exit code 1."}, "exit code 1"},
 		"time":       {job.Job{State: job.Failed, Tasks: ran, Reason: "It ran longer than its limit of 1 hour and was stopped."}, "1 hour"},
 		"an output":  {job.Job{State: job.Failed, Tasks: ran, Reason: "The output CANARY may not be taken: CANARY."}, "not produced or may not"},
+		"the tree":   {job.Job{State: job.Failed, Tasks: ran, Reason: job.NotKept + "CANARY is a folder."}, "could not be kept"},
 		"the host":   {job.Job{State: job.Failed, Reason: "This server cannot run it safely: CANARY."}, "could not run it"},
 		"a person":   {job.Job{State: job.Refused, Reason: "Name of lena refused it: Not this one."}, "It was refused here: Not this one."},
 		"any more":   {job.Job{State: job.Refused, Reason: "It may not start any more. Name of rosa is no longer a member of the project."}, "any more"},

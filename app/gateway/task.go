@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"tresor/app/fault"
@@ -146,7 +147,7 @@ func stateOf(j job.Job) string {
 		}
 		ran = ran || t.ExitCode != nil
 	}
-	if !ran {
+	if !ran || strings.HasPrefix(j.Reason, job.NotKept) { // no command is to blame
 		return broken
 	}
 	return string(job.Failed)

@@ -84,13 +84,17 @@ func missing(path string, refused []sandbox.Refusal) *ending {
 	return failed("no-output", fmt.Sprintf("The output %s was not produced.", clip(path)), "Have the command write that file, or name the one that it writes.")
 }
 
+// NotKept begins the reason of a job that ran well and whose files the project's tree
+// could not take.
+const NotKept = "What it made could not be kept in the project's files. "
+
 // leaveOutputs writes what a job leaves: held outputs and files of the project's
 // tree. When the tree cannot take them the job has failed, and leaves nothing.
 func (s *Service) leaveOutputs(tx *store.Tx, j *Job, end *ending) (step, error) {
 	if err := s.keep(tx, j, end.sink.Taken()); err != nil {
 		switch fault.KindOf(err) {
 		case fault.Exhausted, fault.Conflict, fault.Invalid:
-			f := failed("tree", "What it made could not be kept in the project's files. "+fault.Message(err), "Make room or change the path, then submit it again.")
+			f := failed("tree", NotKept+fault.Message(err), "Make room or change the path, then submit it again.")
 			return f.step, forgetKept(tx, j.ID)
 		}
 		return step{}, err
