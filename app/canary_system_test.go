@@ -198,7 +198,7 @@ func (f *federation) plant() {
 // files. The word is put together inside: the script itself is no secret.
 const steal = `N=$(printf 'QzName%s' Secret); S=$(awk -F, 'NR==2 {print $1}' /data/c/files/*)
 cd /results; cat /data/c/files/*; cat /data/c/files/* >&2; cat /data/c/files/* > all.csv
-awk -F, -v n="$N" 'NR>1 && NR<42 {f = n $1 ".txt"; print $2 > f; close(f)}' /data/c/files/*
+awk -F, -v n="$N" 'NR>1 && NR<42 {f = n NR ".txt"; print $2 > f; close(f)}' /data/c/files/*
 `
 
 // askInside writes secrets into every field of a task that it makes inside, and into
@@ -226,7 +226,7 @@ func thieves(who string) []tesclient.Task {
 		task("rejected", `printf 'group,n\n%s,100\n%s,200\n' "$S" "$N" > table.csv`, tesclient.Output{Path: "/results/table.csv", URL: "s3://away/table.csv"}),
 		task("kept", "true", tesclient.Output{Path: "/results", URL: "file:///project/" + who + "/kept", Type: "DIRECTORY"}),
 		task("failed", `echo "$N$S" >&2; exit 77`, held...),
-		task("missing", `mkdir -p "$N/$S"; rm all.csv`, held...),
+		task("missing", `mkdir -p "$N/$N"; rm all.csv`, held...),
 		task("no program", `exec "/results/$N$S"`),
 		task("asks inside", askInside),
 	}
