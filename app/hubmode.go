@@ -247,39 +247,6 @@ func (h *Hub) SystemFacts(ctx context.Context) (api.System, error) {
 	return s, nil
 }
 
-// InitHub makes the data folder of a hub, its settings, its keys and the first
-// operator's account. What is there already stays as it is.
-func InitHub(ctx context.Context, cfg config.Config, o Options, handle, name string) (Made, error) {
-	var m Made
-	note := func(path string) {
-		if _, err := os.Stat(path); os.IsNotExist(err) {
-			m.Made = append(m.Made, path)
-		}
-	}
-	p := cfg.Paths()
-	settings := filepath.Join(cfg.Data, config.File)
-	for _, path := range []string{cfg.Data, settings, p.DB, p.Keys} {
-		note(path)
-	}
-	h, err := NewHub(ctx, cfg, o)
-	if err != nil {
-		return Made{}, err
-	}
-	defer h.Close()
-	if err := writeSettings(settings); err != nil {
-		return Made{}, err
-	}
-	_, link, err := h.Identity.Bootstrap(ctx, handle, name)
-	if fault.KindOf(err) == fault.Conflict {
-		return m, nil
-	}
-	if err != nil {
-		return Made{}, err
-	}
-	m.Link, m.Expires = link.URL, link.ExpiresAt
-	return m, nil
-}
-
 func (h *Hub) servePlain(ctx context.Context, l net.Listener) error {
 	return serve(ctx, httpServer(ctx, h.TLS.HTTPHandler(), h.o.Log), l, nil)
 }

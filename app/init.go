@@ -21,23 +21,43 @@ type Made struct {
 // Init makes the data folder, the settings file, the keys and the first
 // operator's account. What is there already stays as it is.
 func Init(ctx context.Context, cfg config.Config, o Options, handle, name string) (Made, error) {
-	var m Made
-	note := func(path string) {
-		if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
-			m.Made = append(m.Made, path)
-		}
-	}
 	p := cfg.Paths()
-	settings := filepath.Join(cfg.Data, config.File)
-	for _, path := range []string{cfg.Data, settings, p.DB, p.Vault, p.Keys} {
-		note(path)
-	}
+	m := missing(cfg, p.DB, p.Vault, p.Keys)
 	a, err := New(ctx, cfg, o)
 	if err != nil {
 		return Made{}, err
 	}
 	defer a.Close()
-	if err := writeSettings(settings); err != nil {
+	return a.first(ctx, m, handle, name)
+}
+
+// InitHub is Init for a hub, which has no data of its own.
+func InitHub(ctx context.Context, cfg config.Config, o Options, handle, name string) (Made, error) {
+	p := cfg.Paths()
+	m := missing(cfg, p.DB, p.Keys)
+	h, err := NewHub(ctx, cfg, o)
+	if err != nil {
+		return Made{}, err
+	}
+	defer h.Close()
+	return h.first(ctx, m, handle, name)
+}
+
+// missing names what is not there yet: the data folder, its settings and paths.
+func missing(cfg config.Config, paths ...string) Made {
+	var m Made
+	for _, path := range append([]string{cfg.Data, filepath.Join(cfg.Data, config.File)}, paths...) {
+		if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+			m.Made = append(m.Made, path)
+		}
+	}
+	return m
+}
+
+// first writes the settings and gives the first operator a link; there is none
+// when an operator has an account already.
+func (a *App) first(ctx context.Context, m Made, handle, name string) (Made, error) {
+	if err := writeSettings(filepath.Join(a.cfg.Data, config.File)); err != nil {
 		return Made{}, err
 	}
 	_, link, err := a.Identity.Bootstrap(ctx, handle, name)

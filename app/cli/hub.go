@@ -57,40 +57,6 @@ nodes go on, and the hub asks about them at the next start.`,
 	return c
 }
 
-func hubInit(e *env) *cobra.Command {
-	var handle, name string
-	c := &cobra.Command{Use: "init", Short: "Make the hub's data folder, settings, keys and the first operator", Args: cobra.NoArgs,
-		Long: `Makes what a new hub needs and prints the first operator's one-time link. It changes
-nothing that is there already; run it again to get a new link while no operator has
-signed in yet.`,
-		Example: "  tresor hub init --data /var/lib/tresor-hub",
-		RunE: func(c *cobra.Command, _ []string) error {
-			if e.cfgErr != nil {
-				return e.cfgErr
-			}
-			made, err := app.InitHub(c.Context(), e.cfg, app.Options{Log: newLog(e.err, e.cfg.Log), Version: Version}, handle, name)
-			if err != nil {
-				return err
-			}
-			if e.json {
-				return printJSON(e.out, made)
-			}
-			for _, line := range made.Made {
-				fmt.Fprintf(e.out, "made: %s\n", line)
-			}
-			if made.Link == "" {
-				fmt.Fprintln(e.out, "An operator has an account already; `tresor person link` makes new links while the hub runs.")
-				return nil
-			}
-			fmt.Fprintf(e.out, "\nOne-time link for %s (good until %s):\n%s\n", handle, when(&made.Expires), made.Link)
-			fmt.Fprintln(e.out, "next: tresor hub serve, then open the link.")
-			return nil
-		}}
-	c.Flags().StringVar(&handle, "operator", "operator", "sign-in name of the first operator")
-	c.Flags().StringVar(&name, "name", "Operator", "full name of the first operator")
-	return c
-}
-
 type hubOverview struct {
 	Name     string `json:"name"`
 	Key      string `json:"key"`

@@ -46,7 +46,7 @@ func (s *Service) SetMember(ctx context.Context, actor access.Actor, idOrSlug, p
 		if who.Disabled {
 			return fault.New(op, fault.Conflict, "The account of %s is disabled. Enable it before you make them a member.", who.Name)
 		}
-		after, err := s.MembershipsOf(tx, who.ID)
+		after, err := MembershipsOf(tx, who.ID)
 		if err != nil {
 			return err
 		}
@@ -81,13 +81,9 @@ func (s *Service) DropMember(ctx context.Context, actor access.Actor, idOrSlug, 
 	})
 }
 
-// MembershipsOf returns project id -> role of a person; never nil. In hub mode
-// these are the projects that identity hands to package access.
-func (s *Service) MembershipsOf(tx *store.Tx, person string) (map[string]access.Role, error) {
-	return MembershipsOf(tx, person)
-}
-
-// MembershipsOf is Service.MembershipsOf for those who have no Service yet.
+// MembershipsOf returns project id -> role of a person; never nil. On a hub these
+// are the projects that identity hands to package access; it needs no Service,
+// because identity opens first.
 func MembershipsOf(tx *store.Tx, person string) (map[string]access.Role, error) {
 	rows, err := tx.Query(`SELECT project, role FROM hub_member WHERE person = ?`, person)
 	if err != nil {
