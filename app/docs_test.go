@@ -16,7 +16,7 @@ var update = flag.Bool("update", false, "write the generated files anew")
 func TestStatesPageIsFresh(t *testing.T) {
 	const path = "../embed/docs/pages/states.md"
 	want := "# States\n\nMade from the transition tables (`go test ./app -run States -update`); every other change of state is refused.\n\n" +
-		"## A job\n\n`held` means that the outputs wait in the airlock.\n\n```mermaid\n" + job.Diagram() + "```\n\n" +
+		"## A job\n\n`held` means that the outputs wait in the airlock. `completed` means that nothing waits: all outputs stay inside, or there were none.\n\n```mermaid\n" + job.Diagram() + "```\n\n" +
 		"## An airlock request\n\n```mermaid\n" + airlock.Diagram() + "```\n"
 	if *update {
 		if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
