@@ -21,15 +21,7 @@ const anyData = "*"
 // NotFound, Invalid, Conflict.
 func (s *Service) AddProject(ctx context.Context, actor access.Actor, id, projectID, sponsor string, datasets []string) (Principal, error) {
 	const op = "gateway.AddProject"
-	var p Principal
-	err := s.update(ctx, func(tx *store.Tx) error {
-		pr, err := s.lent(tx, actor, projectID)
-		if err != nil {
-			return err
-		}
-		if p, err = s.find(tx, id); err != nil {
-			return err
-		}
+	return s.lend(ctx, op, actor, id, projectID, func(tx *store.Tx, p Principal, pr project.Project) error {
 		if p.State == Revoked {
 			return fault.New(op, fault.Conflict, "%s was revoked and gets no project.", p.Name)
 		}
@@ -44,7 +36,41 @@ func (s *Service) AddProject(ctx context.Context, actor access.Actor, id, projec
 		if err != nil {
 			return err
 		}
-		if err := s.put(tx, actor, p, pr, who, data); err != nil {
+		return s.put(tx, actor, p, pr, who, data)
+	})
+}
+
+// DropProject takes a project back from a principal: by a lead. Its jobs that wait
+// do not start. Errors: Denied, NotFound.
+func (s *Service) DropProject(ctx context.Context, actor access.Actor, id, projectID string) (Principal, error) {
+	const op = "gateway.DropProject"
+	return s.lend(ctx, op, actor, id, projectID, func(tx *store.Tx, p Principal, pr project.Project) error {
+		res, err := tx.Exec(`DELETE FROM gateway_use WHERE principal = ? AND project = ?`, p.ID, pr.ID)
+		if err != nil {
+			return err
+		}
+		if n, err := res.RowsAffected(); err != nil || n == 0 {
+			return fault.Kinded(op, fault.NotFound, err, "This principal does not use the project %s.", pr.Name)
+		}
+		s.changed(tx)
+		_, err = s.Log.Append(tx, audit.By(actor, "gateway.withdrawn", Subject(p.ID), pr.ID))
+		return err
+	})
+}
+
+// lend does what a lead decides about a principal and a project, in one
+// transaction, and returns the principal as the lead may see it then.
+func (s *Service) lend(ctx context.Context, op string, actor access.Actor, id, projectID string, do func(*store.Tx, Principal, project.Project) error) (Principal, error) {
+	var p Principal
+	err := s.update(ctx, func(tx *store.Tx) error {
+		pr, err := s.lent(tx, actor, projectID)
+		if err != nil {
+			return err
+		}
+		if p, err = s.find(tx, id); err != nil {
+			return err
+		}
+		if err := do(tx, p, pr); err != nil {
 			return err
 		}
 		p, err = s.find(tx, p.ID)
@@ -149,38 +175,4 @@ func dataCount(ids []string) string {
 		return "all"
 	}
 	return strconv.Itoa(len(ids))
-}
-
-// DropProject takes a project back from a principal: by a lead. Its jobs that wait
-// do not start. Errors: Denied, NotFound.
-func (s *Service) DropProject(ctx context.Context, actor access.Actor, id, projectID string) (Principal, error) {
-	const op = "gateway.DropProject"
-	var p Principal
-	err := s.update(ctx, func(tx *store.Tx) error {
-		pr, err := s.lent(tx, actor, projectID)
-		if err != nil {
-			return err
-		}
-		if p, err = s.find(tx, id); err != nil {
-			return err
-		}
-		res, err := tx.Exec(`DELETE FROM gateway_use WHERE principal = ? AND project = ?`, p.ID, pr.ID)
-		if err != nil {
-			return err
-		}
-		if n, err := res.RowsAffected(); err != nil || n == 0 {
-			return fault.Kinded(op, fault.NotFound, err, "This principal does not use the project %s.", pr.Name)
-		}
-		s.changed(tx)
-		if _, err := s.Log.Append(tx, audit.By(actor, "gateway.withdrawn", Subject(p.ID), pr.ID)); err != nil {
-			return err
-		}
-		p, err = s.find(tx, p.ID)
-		return err
-	})
-	if err != nil {
-		return Principal{}, fault.Wrap(op, err)
-	}
-	p, _ = visibleTo(actor, p)
-	return p, nil
 }
