@@ -3,11 +3,12 @@
 //
 // It owns the table tree_file. A file is a path, a hash and a size; its bytes stand
 // in the vault, and folders are no more than the beginnings of paths. The last
-// writer of a path wins, and the audit log keeps who wrote which hash. Rows change
-// only in the caller's transaction, after the bytes are durable, so a crash leaves
-// a path as it was. The package never gives bytes to a door: Content is for job,
-// which puts them into the project's own containers, and for workspace. Nothing
-// leaves the appliance from here, and no bytes are erased: others may need them.
+// writer of a path wins, and the audit log keeps who wrote which hash. Put works in
+// the transaction of whoever made the files, after their bytes are durable, so a
+// crash leaves a path as it was. The package never gives bytes to a door: Content is
+// for job, which puts them into the project's own containers, and for workspace.
+// Nothing leaves the appliance from here; Erase takes paths away and leaves the
+// bytes, which others may need.
 package tree
 
 import (
