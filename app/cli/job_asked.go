@@ -53,7 +53,7 @@ func printAsked(w io.Writer, a asked) {
 		case "dataset":
 			from = strings.TrimSuffix(fmt.Sprintf("%s version %d %s", p.Dataset, p.Version, p.File), " ")
 		case "tree":
-			from = "project tree: " + p.Tree
+			from = "project files: " + p.Tree
 		case "fetched":
 			from = p.Origin
 		}

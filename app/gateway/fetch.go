@@ -40,7 +40,7 @@ func (s *Service) fetcher(all []Source, plugin string) *fetcher {
 }
 
 func sourceRefused(raw string) error {
-	return refuse(CodeSource, fault.Denied, "Use a dataset (tresor://dataset/…) or the project's tree (file:///project/…), or ask the operator to allow the source.",
+	return refuse(CodeSource, fault.Denied, "Use a dataset (tresor://dataset/…) or the project's own files (file:///project/…), or ask the operator to allow the source.",
 		"The address %s is not one that this server fetches from.", quoted(shown(raw)))
 }
 

@@ -64,7 +64,7 @@ func (l lent) place(in protocol.Input) (job.Place, error) {
 			return p, malformed("The input %s is a folder and has content. Only a file has.", quoted(in.Path))
 		}
 		if len(in.Content) > protocol.MaxContent {
-			return p, refuse(CodeTooLarge, fault.Invalid, "Put it into a dataset or the project's tree.", "The content of the input %s is longer than %d KiB.", quoted(in.Path), protocol.MaxContent>>10)
+			return p, refuse(CodeTooLarge, fault.Invalid, "Put it into a dataset or the project's own files.", "The content of the input %s is longer than %d KiB.", quoted(in.Path), protocol.MaxContent>>10)
 		}
 		p.Content = append([]byte{}, in.Content...)
 		return p, nil
@@ -72,7 +72,7 @@ func (l lent) place(in protocol.Input) (job.Place, error) {
 		return l.dataset(p, strings.TrimPrefix(in.Source, datasetScheme))
 	case strings.HasPrefix(in.Source, projectTree):
 		if p.Tree = strings.TrimSuffix(strings.TrimPrefix(in.Source, projectTree), "/"); p.Tree == "" {
-			return p, malformed("The input %s names the project's whole tree. Name a file or a folder in it.", quoted(in.Path))
+			return p, malformed("The input %s names all of the project's files. Name one, or a folder.", quoted(in.Path))
 		}
 		return p, nil
 	}

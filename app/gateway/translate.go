@@ -125,7 +125,7 @@ func want(out protocol.Output) (job.Want, error) {
 		return w, nil
 	}
 	if w.Tree = strings.TrimSuffix(rest, "/"); w.Tree == "" {
-		return w, malformed("The output %s names the project's whole tree. Name a file or a folder in it.", quoted(out.Path))
+		return w, malformed("The output %s names all of the project's files. Name one, or a folder.", quoted(out.Path))
 	}
 	return w, nil
 }

@@ -50,7 +50,7 @@ func (s *Service) DropProject(ctx context.Context, actor access.Actor, id, proje
 			return err
 		}
 		if n, err := res.RowsAffected(); err != nil || n == 0 {
-			return fault.Kinded(op, fault.NotFound, err, "This principal does not use the project %s.", pr.Name)
+			return fault.Kinded(op, fault.NotFound, err, "%s does not use the project %s.", p.Name, pr.Name)
 		}
 		s.changed(tx)
 		_, err = s.Log.Append(tx, audit.By(actor, "gateway.withdrawn", Subject(p.ID), pr.ID))
@@ -90,7 +90,7 @@ func notTheMaker(tx *store.Tx, p Principal, actor access.Actor) error {
 		return err
 	}
 	if maker == actor.ID {
-		return fault.New("gateway.AddProject", fault.Denied, "You made this principal yourself, so another lead of the project has to let it in.")
+		return fault.New("gateway.AddProject", fault.Denied, "You made %s known here yourself, so another lead of the project has to let it in.", p.Name)
 	}
 	return nil
 }

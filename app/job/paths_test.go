@@ -73,8 +73,8 @@ func TestPathsThatAreRefused(t *testing.T) {
 		{"dataset that is not granted", func(s *Submission) { s.Places = []Place{{Path: "/w/a", Dataset: "other", File: "a.csv"}} }, "is not granted"},
 		{"file that the dataset has not", func(s *Submission) { s.Places = []Place{{Path: "/w/a", Dataset: "randhie", File: "c.csv"}} }, "Choose one of its files: a.csv, b.csv"},
 		{"file of a dataset that climbs", func(s *Submission) { s.Places = []Place{{Path: "/w/a", Dataset: "randhie", File: "../../x"}} }, "has no file"},
-		{"tree path that climbs", func(s *Submission) { s.Places = []Place{{Path: "/w/a", Tree: "../x"}} }, "cannot be used in the project's tree"},
-		{"tree itself as a file", func(s *Submission) { s.Places = []Place{{Path: "/w/a", Tree: "/"}} }, "names the tree itself"},
+		{"tree path that climbs", func(s *Submission) { s.Places = []Place{{Path: "/w/a", Tree: "../x"}} }, "cannot be used for the project's files"},
+		{"tree itself as a file", func(s *Submission) { s.Places = []Place{{Path: "/w/a", Tree: "/"}} }, "names all of the project's files"},
 		{"fetched without a hash", func(s *Submission) { s.Places = []Place{{Path: "/w/a", Origin: "https://x/y"}} }, "Fetch it again"},
 		{"fetched folder", func(s *Submission) {
 			s.Places = []Place{{Path: "/w/a", Origin: "https://x/y", SHA256: hash, Directory: true}}
@@ -92,8 +92,8 @@ func TestPathsThatAreRefused(t *testing.T) {
 		{"pattern in the prefix", func(s *Submission) { s.Wants = []Want{{Path: "/w/*/a", Prefix: "/w/*"}} }, "holds a pattern itself"},
 		{"pattern in no folder", func(s *Submission) { s.Wants = []Want{{Path: "/*/a.csv", Prefix: "/"}} }, "begins in no folder"},
 		{"pattern in /usr", func(s *Submission) { s.Wants = []Want{{Path: "/usr/*", Prefix: "/usr"}} }, "lies in /usr"},
-		{"tree target that climbs", func(s *Submission) { s.Wants = []Want{{Path: "/w/a", Tree: "a/../../b"}} }, "cannot be used in the project's tree"},
-		{"the tree as a file", func(s *Submission) { s.Wants = []Want{{Path: "/w/a", Tree: "/"}} }, "names the tree itself"},
+		{"tree target that climbs", func(s *Submission) { s.Wants = []Want{{Path: "/w/a", Tree: "a/../../b"}} }, "cannot be used for the project's files"},
+		{"the tree as a file", func(s *Submission) { s.Wants = []Want{{Path: "/w/a", Tree: "/"}} }, "names all of the project's files"},
 
 		{"standard output over a dataset", func(s *Submission) {
 			s.Places, s.Tasks[0].Stdout = []Place{{Path: "/w/a", Dataset: "randhie", File: "a.csv"}}, "/w/a"

@@ -297,7 +297,7 @@ func (s *Service) pinFolder(tx *store.Tx, info *PlaceInfo, projectID string, see
 		}
 	}
 	if len(info.Files) == 0 {
-		return fault.New("job.Submit", fault.NotFound, "There is no folder %q in the project's tree, or it is empty.", clip(info.Tree))
+		return fault.New("job.Submit", fault.NotFound, "There is no folder %q among the project's files, or it is empty.", clip(info.Tree))
 	}
 	info.SHA256 = folderHash(info.Files)
 	return checkBelow(info)

@@ -27,7 +27,7 @@ func (s *Service) Stat(tx *store.Tx, project, path string) (File, error) {
 // Missing is the answer of Stat for a path that is not there, for callers who keep
 // one from somebody: fault.NotFound.
 func Missing(path string) error {
-	return fault.New("tree.Stat", fault.NotFound, "There is no file %q in the project's tree. Look for its name in the list of the project's files.", clip(path))
+	return fault.New("tree.Stat", fault.NotFound, "There is no file %q among the project's files. Look for its name in their list.", clip(path))
 }
 
 // MaxPage is the most files that one List returns.

@@ -16,7 +16,7 @@ const MaxPath = 900
 func Clean(p string) (string, error) {
 	c, err := cleanFolder(p)
 	if err == nil && c == "" {
-		return "", refused(p, "it names the tree itself and no file in it")
+		return "", refused(p, "it names all of the project's files and no one of them")
 	}
 	return c, err
 }
@@ -39,7 +39,7 @@ func cleanFolder(p string) (string, error) {
 }
 
 func refused(p, why string) error {
-	return fault.New("tree.Clean", fault.Invalid, "The path %q cannot be used in the project's tree: %s. Use a path such as results/table.csv.", clip(p), why)
+	return fault.New("tree.Clean", fault.Invalid, "The path %q cannot be used for the project's files: %s. Use a path such as results/table.csv.", clip(p), why)
 }
 
 func clip(s string) string {

@@ -143,7 +143,7 @@ func (s *Service) Erase(ctx context.Context, actor access.Actor, projectID, path
 		}
 		n, err := res.RowsAffected()
 		if gone = int(n); err == nil && n == 0 {
-			err = fault.New(op, fault.NotFound, "There is no file and no folder %q in the project's tree.", clip(path))
+			err = fault.New(op, fault.NotFound, "There is no file and no folder %q among the project's files.", clip(path))
 		}
 		if err != nil {
 			return err

@@ -181,7 +181,7 @@ func TestPathsThatAreRefused(t *testing.T) {
 	for _, p := range []string{"", "/", "..", "../a", "a/../b", "a/./b", ".", "a//b", "a\x00", "a\u202eb", "-a", "a/-b", `a\b`, "a\nb", "\xff", strings.Repeat("a", 300), strings.Repeat("a/", 500) + "a"} {
 		t.Run(fmt.Sprintf("%.20q", p), func(t *testing.T) {
 			err := h.put(p + "=x")
-			if fault.KindOf(err) != fault.Invalid || !strings.Contains(fault.Message(err), "cannot be used in the project's tree") {
+			if fault.KindOf(err) != fault.Invalid || !strings.Contains(fault.Message(err), "cannot be used for the project's files") {
 				t.Errorf("%v", err)
 			}
 		})
