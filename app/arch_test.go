@@ -252,6 +252,7 @@ func TestBytesReachADoorThroughThreeFunctions(t *testing.T) {
 			t.Errorf("the API does not call %s: the scan or the door is wrong", d)
 		}
 	}
+	machineDoor(t, giving)
 	for _, p := range loadPackages(t) {
 		if short(p.ImportPath) == "app/api" {
 			for _, imp := range p.Imports {
@@ -260,6 +261,37 @@ func TestBytesReachADoorThroughThreeFunctions(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// machineDoor: hubs and clients get released bytes and no others. Programs inside,
+// whose words stay inside, also read what their own tasks wrote and the project's files.
+func machineDoor(t *testing.T, giving map[string]bool) {
+	allowed := map[string]bool{"Releases.Open": true, "Vault.Put": true}
+	inside := map[string]string{"Jobs.TaskOutput": "gateway/view.go", "Tree.Content": "gateway/insidefiles.go"}
+	for _, name := range givers(t, "tree") {
+		giving["Tree."+name] = true
+	}
+	giving["Jobs.TaskOutput"] = true
+	used := map[string]bool{}
+	for _, f := range goFilesUnder(t, "gateway") {
+		if strings.HasSuffix(f, "_test.go") {
+			continue
+		}
+		for _, sel := range chains(t, f) {
+			used[sel] = used[sel] || giving[sel]
+			if giving[sel] && !allowed[sel] && inside[sel] != filepath.ToSlash(f) {
+				t.Errorf("%s calls %s: machines get released bytes only", f, sel)
+			}
+		}
+	}
+	for sel := range inside {
+		if !used[sel] {
+			t.Errorf("the gateway does not call %s any more: drop the rule", sel)
+		}
+	}
+	if !used["Releases.Open"] {
+		t.Error("the gateway does not call Releases.Open: the scan or the door is wrong")
 	}
 }
 

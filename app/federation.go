@@ -33,9 +33,10 @@ func (a *App) openConnector(ctx context.Context) (err error) {
 	quietStandardLog(a.o.Log)
 	proxy := a.cfg.Federation.ProxyFunc()
 	a.Gateway = gateway.New(gateway.Deps{
-		DB: a.DB, Log: a.Audit, Live: a.Live, Vault: a.Vault, Projects: a.Projects, Jobs: a.Jobs, Outputs: a.Outputs,
+		DB: a.DB, Log: a.Audit, Live: a.Live, Vault: a.Vault, Tree: a.Tree, Projects: a.Projects, Jobs: a.Jobs, Outputs: a.Outputs,
 		Airlock: a.Airlock, Releases: a.Releases, IDs: a.o.IDs, Now: a.o.Now, Logger: a.o.Log, Name: a.cfg.Name, Public: a.door.url,
 		Limits: jobLimits(a.cfg.Limits.Default), Fetch: gateway.FetchOptions{Proxy: proxy},
+		Known:  func(plugin string) bool { return a.Plugins.Known(plugin) },
 		Health: func(plugin string, h protocol.Health) { a.Plugins.Health(plugin, h) },
 	})
 	a.Jobs.Moved, a.Jobs.Allowed, a.Jobs.MayReplace = a.Gateway.Moved, a.Gateway.Allowed, a.Gateway.MayReplace
@@ -83,7 +84,7 @@ func (a *App) pluginHost(principal, plugin string) protocol.Host {
 
 func (a *App) pluginPrincipal(ctx context.Context, actor access.Actor, name string) (string, error) {
 	for n := 1; ; n++ {
-		draft := gateway.Draft{Name: name, Kind: gateway.Client}
+		draft := gateway.Draft{Name: name, Kind: gateway.Client, Plugins: []string{strings.TrimPrefix(name, "plugin ")}}
 		if n > 1 { // one that was forgotten and trusted again starts afresh
 			draft.Name = fmt.Sprintf("%s %d", name, n)
 		}

@@ -51,10 +51,14 @@ func isID(s string) bool {
 
 // InsideDoor answers a program inside a job, without a token: it acts as the job's
 // own submitter in the job's own project. Paths stand below /ga4gh/tes as outside,
-// or at the root, which is the plugin tes.
+// or at the root, which is the plugin tes; the project's files at ProjectPath.
 func (s *Service) InsideDoor(plugins Plugins, job string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		who := Caller{Kind: Inside, ID: job, Correlation: s.IDs()}
+		if strings.HasPrefix(r.URL.Path, ProjectPath) {
+			s.projectFiles(w, r, who)
+			return
+		}
 		plugin, path, ok := split(r.URL.EscapedPath())
 		if !ok {
 			plugin, path = insidePlugin, r.URL.EscapedPath()

@@ -31,6 +31,7 @@ import (
 	"tresor/app/project"
 	"tresor/app/release"
 	"tresor/app/store"
+	"tresor/app/tree"
 	"tresor/app/vault"
 	"tresor/plugins/protocol"
 )
@@ -73,7 +74,8 @@ type Deps struct {
 	IDs      func() string // UUIDv7
 	Now      func() time.Time
 
-	Limits job.Limits // what a task gets that asks for nothing; zero fields: not known
+	Tree   *tree.Service // files of projects for programs inside; nil: there are none
+	Limits job.Limits    // what a task gets that asks for nothing; zero fields: not known
 	Live   *live.Hub
 	Logger *slog.Logger
 	Name   string        // of the appliance, in texts that leave
@@ -85,6 +87,9 @@ type Deps struct {
 	// Changed hears, after commit, that a principal, its projects or a token changed;
 	// app/gateway/link looks then.
 	Changed func()
+	// Known reports whether there is a plugin of this name that takes requests or
+	// publishes; nil: every name is taken.
+	Known func(plugin string) bool
 	// Health hears what plugins say of themselves; app/gateway/plug.
 	Health func(plugin string, h protocol.Health)
 }
