@@ -135,9 +135,3 @@ func (c *Crate) files() map[string]claim {
 	}
 	return out
 }
-
-// Name returns the root's name and identifier, for showing.
-func (c *Crate) Name() (name, identifier string) {
-	root := c.byID["./"]
-	return root.text("name"), root.text("identifier")
-}

@@ -22,9 +22,6 @@ import (
 //go:embed pages/*.md decisions/*.md
 var files embed.FS
 
-// FS holds pages/<name>.md and decisions/<nnnn-name>.md.
-func FS() fs.FS { return files }
-
 // Page is one document.
 type Page struct {
 	Path  string // "pages/operate" or "decisions/0001-layout"

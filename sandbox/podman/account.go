@@ -3,7 +3,6 @@ package podman
 import (
 	"bufio"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -144,33 +143,4 @@ func detectCgroups() cgroups {
 		return cgroupsSystemd
 	}
 	return cgroupsPlain
-}
-
-// Readers are the two host groups that a path bound into containers concerns: Gate must
-// be able to search the directories above it, Inside is what gid 1000 inside is outside.
-type Readers struct{ Gate, Inside int }
-
-// FindReaders answers the groups for an account from the system's files, without Podman.
-func FindReaders(name string) (Readers, error) {
-	a, err := findAccount(name)
-	if err != nil {
-		return Readers{}, err
-	}
-	f, err := os.Open("/etc/subgid")
-	if err != nil {
-		return Readers{}, sandbox.Unfit(accountHelp, "there is no /etc/subgid")
-	}
-	defer f.Close()
-	for s := bufio.NewScanner(f); s.Scan(); {
-		part := strings.Split(s.Text(), ":")
-		if len(part) != 3 || part[0] != a.name && part[0] != strconv.Itoa(a.uid) {
-			continue
-		}
-		start, err := strconv.Atoi(part[1])
-		if err != nil {
-			return Readers{}, fmt.Errorf("/etc/subgid: %w", err)
-		}
-		return Readers{Gate: a.gid, Inside: start + 1000}, nil
-	}
-	return Readers{}, sandbox.Unfit(accountHelp, "the account %s has no subordinate gids", a.name)
 }

@@ -69,14 +69,6 @@ func StartService(ctx context.Context, o ServiceOptions) (*Service, error) {
 // Socket is where Options.Socket should point.
 func (s *Service) Socket() string { return s.shim.Socket }
 
-// Note is a sentence for the start-up banner where something is less than it could be, or empty.
-func (s *Service) Note() string {
-	if s.account.self {
-		return fmt.Sprintf("containers run under the account of this program (%s): one account owns the keys and the containers. Run as root for two", s.account.name)
-	}
-	return ""
-}
-
 func (s *Service) prepare(ctx context.Context) (err error) {
 	if s.podman, err = findPodman(); err != nil {
 		return err

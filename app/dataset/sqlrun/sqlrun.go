@@ -56,15 +56,6 @@ func Script(queries []Query) ([]byte, error) {
 	return json.Marshal(script{Queries: queries})
 }
 
-// Outputs are the absolute paths of the files that the queries write.
-func Outputs(queries []Query) []string {
-	paths := make([]string, len(queries))
-	for i, q := range queries {
-		paths[i] = OutDir + "/" + q.Output
-	}
-	return paths
-}
-
 // failure ends the run with a code and a text for the researcher.
 type failure struct {
 	code int

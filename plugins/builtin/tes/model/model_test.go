@@ -160,28 +160,6 @@ func TestStates(t *testing.T) {
 	}
 }
 
-func TestTogether(t *testing.T) {
-	for _, c := range []struct {
-		parts []State
-		want  State
-	}{
-		{nil, Unknown},
-		{[]State{Complete, Complete}, Complete},
-		{[]State{Complete, Running}, Running},
-		{[]State{Queued, Queued}, Queued},
-		{[]State{Queued, Complete}, Running},
-		{[]State{Queued, Initializing}, Initializing},
-		{[]State{Initializing, Canceled}, Running},
-		{[]State{Complete, ExecutorError}, ExecutorError},
-		{[]State{SystemError, ExecutorError, Complete}, SystemError},
-		{[]State{Canceled, Complete}, Canceled},
-	} {
-		if got := Together(c.parts); got != c.want {
-			t.Errorf("%v together are %s, want %s", c.parts, got, c.want)
-		}
-	}
-}
-
 func TestViews(t *testing.T) {
 	for in, want := range map[string]View{"": Minimal, "MINIMAL": Minimal, "basic": Basic, "Full": Full} {
 		if v, ok := ParseView(in); !ok || v != want {

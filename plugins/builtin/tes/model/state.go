@@ -68,29 +68,3 @@ func (s State) Valid() bool {
 func (s State) Over() bool {
 	return s == Complete || s == ExecutorError || s == SystemError || s == Canceled
 }
-
-// Together gives the one state of a task that runs as several, one per node. It
-// goes on while any of them goes on, and then shows the worst end.
-func Together(states []State) State {
-	for _, s := range []State{Running, Initializing, Queued, SystemError, ExecutorError, Canceled, Complete} {
-		for _, x := range states {
-			if x == s {
-				if s == Queued || s == Initializing {
-					return startedOr(states, s)
-				}
-				return s
-			}
-		}
-	}
-	return Unknown
-}
-
-// startedOr gives RUNNING when some parts have ended while others still wait.
-func startedOr(states []State, s State) State {
-	for _, x := range states {
-		if x.Over() {
-			return Running
-		}
-	}
-	return s
-}
