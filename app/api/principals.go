@@ -14,7 +14,7 @@ func (s *Server) principalRoutes() []Route {
 		{Method: "GET", Path: "/federation/principals", Access: by(access.FederationRead), Summary: "List the hubs and outside clients that you may see", endpoint: get(s.listPrincipals)},
 		{Method: "POST", Path: "/federation/principals", Access: by(access.FederationManage), Summary: "Make an outside client; it may use nothing until a lead adds a project", Need: "name", endpoint: create(s.createPrincipal)},
 		{Method: "GET", Path: one, Access: by(access.FederationRead), Summary: "Show a hub or an outside client with what it may do", endpoint: get(s.getPrincipal)},
-		{Method: "PATCH", Path: one, Access: by(access.FederationManage), Summary: "Change its name, approval mode, quotas, airlock policy or whether it sees the catalogue", endpoint: post(s.changePrincipal)},
+		{Method: "PATCH", Path: one, Access: by(access.FederationManage), Summary: "Change its name, approval mode, quotas, airlock policy, the plugins that it reaches or whether it sees what is published", endpoint: post(s.changePrincipal)},
 		{Method: "POST", Path: one + "/pause", Access: by(access.FederationPause), Summary: "Refuse its requests, or take them again (needs a step-up)", Need: "paused", endpoint: post(s.pausePrincipal)},
 		{Method: "POST", Path: one + "/revoke", Access: by(access.FederationManage), Summary: "End it for good", Need: "reason", endpoint: post(s.revokePrincipal)},
 		{Method: "POST", Path: one + "/token", Access: by(access.FederationManage), Summary: "Make the client's token, in place of the one before; it is shown this once", endpoint: get(s.newClientToken)},

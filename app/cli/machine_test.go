@@ -191,6 +191,11 @@ func TestQuotasKeepWhatIsNotNamed(t *testing.T) {
 	if _, _, err := o.run(t, newFederation, "", "change", "north", "--publishes=false", "--name", "North"); err != nil || o.body != `{"name":"North","publishes":false}` {
 		t.Errorf("%s %v", o.body, err)
 	}
+	for flag, want := range map[string]string{"tes,beacon": `{"plugins":["tes","beacon"]}`, "none": `{"plugins":[]}`} {
+		if _, _, err := o.run(t, newFederation, "", "change", "north", "--plugin", flag); err != nil || o.body != want {
+			t.Errorf("%s %v", o.body, err)
+		}
+	}
 	if _, _, err := o.run(t, newFederation, "", "change", "north"); err == nil {
 		t.Error("nothing to change")
 	}

@@ -43,6 +43,7 @@ type principalView struct {
 	HubURL    string     `json:"hub_url"`
 	Words     string     `json:"words"`
 	Publishes bool       `json:"publishes"`
+	Plugins   []string   `json:"plugins"`
 	Reason    string     `json:"reason"`
 }
 
@@ -103,6 +104,7 @@ func printPrincipal(w io.Writer, p principalView) {
 	airlock := map[string]string{"submit": "requests are made and submitted in the sponsor's name", "sponsor": "the sponsor makes the requests"}[p.Airlock]
 	facts(w, p.Kind, p.Slug, "name", p.Name, "id", p.ID, "state", stateOf(p), "reason", p.Reason, "address", p.HubURL, "key", p.HubKey, "words", p.Words,
 		"job approval", firstOf(approval, p.Approval), "airlock", firstOf(airlock, p.Airlock),
+		"reaches the plugins", firstOf(strings.Join(p.Plugins, " "), "none"),
 		"quotas", fmt.Sprintf("%d tasks an hour, %d open at once, %d cores each", p.Quotas.TasksPerHour, p.Quotas.OpenTasks, p.Quotas.Cores),
 		"token", yes(p.Kind == "client", yes(p.HasToken, "made", "none yet"), ""), "sees the catalogue", yes(p.Kind == "hub", yes(p.Publishes, "yes", "no"), ""),
 		"last seen", when(p.LastSeen), "made by", p.CreatedBy)
@@ -184,7 +186,8 @@ func principalChange(e *env, noun string, some completer) *cobra.Command {
 	var name, approval, airlock string
 	var hour, open, cores int
 	var publishes bool
-	c := &cobra.Command{Use: "change " + strings.ToUpper(noun), Short: "Change the " + noun + "'s name, approval, quotas or airlock policy; what is not named stays", Args: cobra.ExactArgs(1),
+	var plugins []string
+	c := &cobra.Command{Use: "change " + strings.ToUpper(noun), Short: "Change the " + noun + "'s name, approval, quotas, airlock policy or the plugins that it reaches; what is not named stays", Args: cobra.ExactArgs(1),
 		Example: fmt.Sprintf("  tresor %s change %s --approval every --tasks-per-hour 100", yes(noun == "hub", "federation", noun), yes(noun == "hub", "north", "nextflow")),
 		RunE: func(c *cobra.Command, args []string) error {
 			body := map[string]any{}
@@ -192,6 +195,9 @@ func principalChange(e *env, noun string, some completer) *cobra.Command {
 				if c.Flags().Changed(flag) {
 					body[flag] = v
 				}
+			}
+			if c.Flags().Changed("plugin") {
+				body["plugins"] = pluginsOf(plugins)
 			}
 			if anyChanged(c, "tasks-per-hour", "open-tasks", "cores") {
 				var p principalView
@@ -215,7 +221,8 @@ func principalChange(e *env, noun string, some completer) *cobra.Command {
 	f.IntVar(&hour, "tasks-per-hour", 0, "most tasks in an hour")
 	f.IntVar(&open, "open-tasks", 0, "most tasks that have not ended")
 	f.IntVar(&cores, "cores", 0, "most cores of one task")
-	flags := []string{"name", "approval", "airlock", "tasks-per-hour", "open-tasks", "cores"}
+	f.StringSliceVar(&plugins, "plugin", nil, "plugin that it reaches (repeatable, replaces the list), or none")
+	flags := []string{"name", "approval", "airlock", "tasks-per-hour", "open-tasks", "cores", "plugin"}
 	if noun == "hub" {
 		f.BoolVar(&publishes, "publishes", false, "show the catalogue of its projects and datasets to the hub")
 		flags = append(flags, "publishes")
@@ -223,7 +230,16 @@ func principalChange(e *env, noun string, some completer) *cobra.Command {
 	c.MarkFlagsOneRequired(flags...)
 	flagCompletes(e, c, "approval", words("project", "every"))
 	flagCompletes(e, c, "airlock", words("submit", "sponsor"))
+	flagCompletes(e, c, "plugin", somePlugins)
 	return completes(e, c, some)
+}
+
+// pluginsOf is the list that is sent; the word none stands for an empty one.
+func pluginsOf(names []string) []string {
+	if len(names) == 1 && names[0] == "none" {
+		return []string{}
+	}
+	return names
 }
 
 func anyChanged(c *cobra.Command, flags ...string) bool {

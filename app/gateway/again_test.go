@@ -275,6 +275,9 @@ func TestLockedTables(t *testing.T) {
 		"a task's document changed":      `UPDATE gateway_document SET document = x'00'`,
 		"a task of another":              `UPDATE gateway_task SET principal = 'x'`,
 		"a task removed":                 `DELETE FROM gateway_task`,
+		"plugins that are no list":       `UPDATE gateway_principal SET plugins = '"tes"'`,
+		"a task through another plugin": `INSERT INTO gateway_task (id, principal, kind, plugin, project, name, state, tags, request_sha256, on_behalf, created_at)
+			SELECT (SELECT id FROM job LIMIT 1) || '', principal, kind, 'beacon', project, name, state, tags, request_sha256, on_behalf, created_at FROM gateway_task`,
 		"a task for a foreign project": `INSERT INTO gateway_task (id, principal, kind, plugin, project, name, state, tags, request_sha256, on_behalf, created_at)
 			SELECT id || 'x', principal, kind, plugin, '` + h.borealis.ID + `', name, state, tags, request_sha256, on_behalf, created_at FROM gateway_task`,
 	} {

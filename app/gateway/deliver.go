@@ -88,7 +88,7 @@ func (s *Service) deliver(w http.ResponseWriter, r *http.Request, who Caller, pl
 	ctx := r.Context()
 	p, err := s.party(ctx, who)
 	if err == nil {
-		err = p.open()
+		err = p.open(plugin)
 	}
 	if err != nil {
 		return err

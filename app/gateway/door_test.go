@@ -63,7 +63,7 @@ func TestDoorRefusals(t *testing.T) {
 		{"a token that never was", "GET", "/ga4gh/tes/tasks", newToken(), nil, nil, 401, CodeUnknown},
 		{"one letter off", "GET", "/ga4gh/tes/tasks", token[:len(token)-2] + "AA", nil, nil, 401, CodeUnknown},
 		{"revoked", "GET", "/ga4gh/tes/tasks", olds, nil, nil, 401, CodeUnknown},
-		{"no such plugin", "GET", "/ga4gh/beacon/x", token, nil, nil, 404, CodeNotFound},
+		{"no such plugin", "GET", "/ga4gh/beacon/x", token, nil, nil, 404, CodeNoPlugin},
 		{"a strange plugin", "GET", "/ga4gh/..%2f/x", token, nil, nil, 404, CodeNotFound},
 		{"outside the door", "GET", "/metrics", token, nil, nil, 404, CodeNotFound},
 		{"OPTIONS", "OPTIONS", "/ga4gh/tes/tasks", token, nil, nil, 405, CodeMethod},

@@ -47,13 +47,16 @@ func (h *host) party(ctx context.Context) (*party, error) {
 	if err != nil {
 		return nil, err
 	}
-	return p, p.open()
+	return p, p.open(h.plugin)
 }
 
-// open refuses a paused party.
-func (p *party) open() error {
+// open refuses a paused party, and a plugin that the party does not reach.
+func (p *party) open(plugin string) error {
 	if p.record.Paused && p.kind != Inside { // work that runs goes on, and may look
 		return paused()
+	}
+	if !p.reaches(plugin) {
+		return noPlugin(p)
 	}
 	return nil
 }

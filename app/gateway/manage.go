@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -96,7 +97,10 @@ func (s *Service) Create(ctx context.Context, actor access.Actor, d Draft) (Prin
 		return Principal{}, err
 	}
 	p := Principal{Name: strings.TrimSpace(d.Name), Kind: d.Kind, State: Active, Approval: ApprovalProject, Airlock: AirlockSubmit, Quotas: defaultQuotas,
-		Projects: []Use{}, HubKey: d.HubKey, HubURL: d.HubURL, Words: d.Words, Node: d.Node, CreatedBy: actor.Handle}
+		Plugins: tidyPlugins(d.Plugins), Projects: []Use{}, HubKey: d.HubKey, HubURL: d.HubURL, Words: d.Words, Node: d.Node, CreatedBy: actor.Handle}
+	if d.Plugins == nil {
+		p.Plugins = DefaultPlugins()
+	}
 	p.Slug = slugOf(p.Name)
 	if err := p.check(op); err != nil {
 		return Principal{}, err
@@ -134,13 +138,15 @@ func (p Principal) check(op string) error {
 	case p.Slug == "":
 		return invalid("The name needs at least one letter or digit of the Latin alphabet, for addresses and lists.")
 	case p.Kind != Client && p.Kind != Hub:
-		return invalid("A principal is a client or a hub.")
+		return invalid("The kind is \"client\" or \"hub\".")
 	case p.Approval != ApprovalProject && p.Approval != ApprovalEvery:
 		return invalid("The approval is \"project\" (as each project says) or \"every\" (each job waits for a person).")
 	case p.Airlock != AirlockSubmit && p.Airlock != AirlockSponsor:
 		return invalid("The airlock policy is \"submit\" (requests are made in the sponsor's name) or \"sponsor\" (the sponsor makes them).")
 	case p.Quotas.TasksPerHour < 1 || p.Quotas.OpenTasks < 1 || p.Quotas.Cores < 1 || p.Quotas.TasksPerHour > 1e6 || p.Quotas.OpenTasks > 1e6 || p.Quotas.Cores > 4096:
 		return invalid("Quotas are whole numbers from 1 up: tasks in an hour, open tasks, processors of one task.")
+	case !pluginNames(p.Plugins):
+		return invalid("A plugin's name has small letters, digits and dashes, at most %d; one hub or client reaches at most %d plugins.", mostPluginName, mostPlugins)
 	case len(p.HubKey) > 200 || len(p.HubURL) > 500 || len(p.Words) > 500 || len(p.Node) > 100:
 		return invalid("The key, the address or a name of the hub is too long.")
 	}
@@ -160,6 +166,12 @@ func (s *Service) Change(ctx context.Context, actor access.Actor, id string, c C
 		set(&p.HubURL, c.HubURL)
 		set(&p.Words, c.Words)
 		set(&p.Node, c.Node)
+		if c.Plugins != nil {
+			p.Plugins = tidyPlugins(*c.Plugins)
+			if err := s.newPlugins("gateway.Change", before.Plugins, p.Plugins); err != nil {
+				return nil, err
+			}
+		}
 		if c.Quotas != nil {
 			p.Quotas = c.Quotas.over(p.Quotas)
 		}
@@ -195,6 +207,7 @@ func (p Principal) difference(q Principal) []string {
 	add(p.Approval != q.Approval, "approval", q.Approval)
 	add(p.Airlock != q.Airlock, "airlock", q.Airlock)
 	add(p.Publishes != q.Publishes, "publishes", strconv.FormatBool(q.Publishes))
+	add(!slices.Equal(p.Plugins, q.Plugins), "plugins", strings.Join(q.Plugins, " "))
 	add(p.Quotas != q.Quotas, "tasks_per_hour", strconv.Itoa(q.Quotas.TasksPerHour), "open_tasks", strconv.Itoa(q.Quotas.OpenTasks), "cores", strconv.Itoa(q.Quotas.Cores))
 	add(p.Name != q.Name, "name", "changed")
 	add(p.HubKey != q.HubKey, "key_sha256", digest([]byte(q.HubKey)))

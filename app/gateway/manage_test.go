@@ -85,9 +85,9 @@ func TestTwoPeople(t *testing.T) {
 	p, err := h.g.Create(ctx, h.as("olga"), Draft{Name: "North hub", Kind: Hub})
 	h.must(err)
 	lena := h.as("lena")
-	h.must(h.exec(`INSERT INTO gateway_principal SELECT 'x', 'own', 'Own', kind, state, reason, paused, approval, airlock, tasks_per_hour, open_tasks, cores, publishes, '', '', '', '', created_at, ?, 'lena', 0 FROM gateway_principal`, lena.ID))
+	h.must(h.exec(`INSERT INTO gateway_principal SELECT 'x', 'own', 'Own', kind, state, reason, paused, approval, airlock, tasks_per_hour, open_tasks, cores, plugins, publishes, '', '', '', '', created_at, ?, 'lena', 0 FROM gateway_principal`, lena.ID))
 	_, err = h.g.AddProject(ctx, lena, "x", "aurora", "rosa", nil)
-	if fault.KindOf(err) != fault.Denied || !strings.Contains(fault.Message(err), "made this principal yourself") {
+	if fault.KindOf(err) != fault.Denied || !strings.Contains(fault.Message(err), "known here yourself") {
 		t.Error(err)
 	}
 	for name, c := range map[string]struct {

@@ -11,7 +11,7 @@ import (
 	"tresor/app/store"
 )
 
-const principalColumns = `id, slug, name, kind, state, reason, paused, approval, airlock, tasks_per_hour, open_tasks, cores, publishes,
+const principalColumns = `id, slug, name, kind, state, reason, paused, approval, airlock, tasks_per_hour, open_tasks, cores, plugins, publishes,
 	hub_key, hub_url, words, node, created_at, created_by_handle, last_seen,
 	EXISTS (SELECT 1 FROM gateway_token t WHERE t.principal = gateway_principal.id AND t.revoked_at IS NULL)`
 
@@ -20,9 +20,13 @@ type scanner interface{ Scan(...any) error }
 func scanPrincipal(row scanner) (Principal, error) {
 	p := Principal{Projects: []Use{}}
 	var created, seen int64
+	var plugins string
 	err := row.Scan(&p.ID, &p.Slug, &p.Name, &p.Kind, &p.State, &p.Reason, &p.Paused, &p.Approval, &p.Airlock, &p.Quotas.TasksPerHour, &p.Quotas.OpenTasks,
-		&p.Quotas.Cores, &p.Publishes, &p.HubKey, &p.HubURL, &p.Words, &p.Node, &created, &p.CreatedBy, &seen, &p.HasToken)
+		&p.Quotas.Cores, &plugins, &p.Publishes, &p.HubKey, &p.HubURL, &p.Words, &p.Node, &created, &p.CreatedBy, &seen, &p.HasToken)
 	p.CreatedAt, p.LastSeen = store.Time(created), moment(seen)
+	if err == nil {
+		err = json.Unmarshal([]byte(plugins), &p.Plugins)
+	}
 	return p, err
 }
 
@@ -110,24 +114,24 @@ func actors(projects *project.Service) func(tx *store.Tx, person string) (access
 }
 
 func insertPrincipal(tx *store.Tx, p Principal, by string) error {
-	_, err := tx.Exec(`INSERT INTO gateway_principal (id, slug, name, kind, state, approval, airlock, tasks_per_hour, open_tasks, cores, publishes,
-		hub_key, hub_url, words, node, created_at, created_by, created_by_handle) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		p.ID, p.Slug, p.Name, string(p.Kind), string(p.State), p.Approval, p.Airlock, p.Quotas.TasksPerHour, p.Quotas.OpenTasks, p.Quotas.Cores, p.Publishes,
+	_, err := tx.Exec(`INSERT INTO gateway_principal (id, slug, name, kind, state, approval, airlock, tasks_per_hour, open_tasks, cores, plugins, publishes,
+		hub_key, hub_url, words, node, created_at, created_by, created_by_handle) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		p.ID, p.Slug, p.Name, string(p.Kind), string(p.State), p.Approval, p.Airlock, p.Quotas.TasksPerHour, p.Quotas.OpenTasks, p.Quotas.Cores, mustJSON(p.Plugins), p.Publishes,
 		p.HubKey, p.HubURL, p.Words, p.Node, store.Millis(p.CreatedAt), by, p.CreatedBy)
 	return duplicate(err)
 }
 
 func updatePrincipal(tx *store.Tx, p Principal) error {
 	_, err := tx.Exec(`UPDATE gateway_principal SET name = ?, state = ?, reason = ?, paused = ?, approval = ?, airlock = ?, tasks_per_hour = ?, open_tasks = ?,
-		cores = ?, publishes = ?, hub_key = ?, hub_url = ?, words = ?, node = ? WHERE id = ?`,
+		cores = ?, plugins = ?, publishes = ?, hub_key = ?, hub_url = ?, words = ?, node = ? WHERE id = ?`,
 		p.Name, string(p.State), p.Reason, p.Paused, p.Approval, p.Airlock, p.Quotas.TasksPerHour, p.Quotas.OpenTasks,
-		p.Quotas.Cores, p.Publishes, p.HubKey, p.HubURL, p.Words, p.Node, p.ID)
+		p.Quotas.Cores, mustJSON(p.Plugins), p.Publishes, p.HubKey, p.HubURL, p.Words, p.Node, p.ID)
 	return duplicate(err)
 }
 
 func duplicate(err error) error {
 	if store.Duplicate(err) {
-		return fault.Kinded("gateway", fault.Conflict, err, "There is a principal with this name or key already. Choose another name, or revoke the other one first.")
+		return fault.Kinded("gateway", fault.Conflict, err, "There is a hub or client with this name or key already. Choose another name, or revoke the other one first.")
 	}
 	return err
 }

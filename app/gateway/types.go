@@ -60,6 +60,7 @@ type Principal struct {
 	Approval  string    `json:"approval"` // ApprovalProject or ApprovalEvery
 	Quotas    Quotas    `json:"quotas"`
 	Airlock   string    `json:"airlock"` // AirlockSubmit or AirlockSponsor
+	Plugins   []string  `json:"plugins"` // names of the plugins that it reaches; no others
 	Projects  []Use     `json:"projects"`
 	CreatedAt time.Time `json:"created_at"`
 	CreatedBy string    `json:"created_by"` // handle
@@ -103,26 +104,29 @@ type Person struct {
 
 // Draft is a principal to create. The hub fields belong to Kind Hub.
 type Draft struct {
-	Name   string `json:"name"`
-	Kind   Kind   `json:"kind"`
-	HubKey string `json:"-"`
-	HubURL string `json:"-"`
-	Words  string `json:"-"`
-	Node   string `json:"-"`
+	Name string `json:"name"`
+	Kind Kind   `json:"kind"`
+	// Plugins that it reaches; nil: DefaultPlugins.
+	Plugins []string `json:"-"`
+	HubKey  string   `json:"-"`
+	HubURL  string   `json:"-"`
+	Words   string   `json:"-"`
+	Node    string   `json:"-"`
 }
 
 // Change holds new values of a principal; nil leaves as it is. The hub fields are
 // for app/gateway/link, which pins and rotates keys.
 type Change struct {
-	Name      *string `json:"name"`
-	Approval  *string `json:"approval"`
-	Quotas    *Quotas `json:"quotas"`
-	Airlock   *string `json:"airlock"`
-	Publishes *bool   `json:"publishes"`
-	HubKey    *string `json:"-"`
-	HubURL    *string `json:"-"`
-	Words     *string `json:"-"`
-	Node      *string `json:"-"`
+	Name      *string   `json:"name"`
+	Approval  *string   `json:"approval"`
+	Quotas    *Quotas   `json:"quotas"`
+	Airlock   *string   `json:"airlock"`
+	Publishes *bool     `json:"publishes"`
+	Plugins   *[]string `json:"plugins" doc:"names of all the plugins that it reaches; none: no plugin"`
+	HubKey    *string   `json:"-"`
+	HubURL    *string   `json:"-"`
+	Words     *string   `json:"-"`
+	Node      *string   `json:"-"`
 }
 
 // Token is a person's token for one project, without its secret.
@@ -209,6 +213,7 @@ const (
 	CodeNotMember       = "not-member"
 	CodeNoProject       = "no-project"
 	CodeNoDataset       = "no-dataset"
+	CodeNoPlugin        = "no-plugin" // the caller does not reach this service, whether it is there or not
 	CodeImage           = "image-not-approved"
 	CodeQuota           = "quota"
 	CodePaused          = "paused"

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -47,7 +48,7 @@ func (s *Service) routes(h *hub) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+task.PathPing, func(w http.ResponseWriter, r *http.Request) {
 		s.Gateway.Seen(r.Context(), h.principal.Load().ID)
-		reply(w, http.StatusOK, task.Ping{Name: s.Name, Version: s.Version, Time: s.Now().UTC(), Plugins: append([]string{}, s.Plugins.Published()...), Paused: s.allPaused()})
+		reply(w, http.StatusOK, task.Ping{Name: s.Name, Version: s.Version, Time: s.Now().UTC(), Plugins: s.reached(h.principal.Load()), Paused: s.allPaused()})
 	})
 	mux.HandleFunc("GET "+task.PathCatalogue, func(w http.ResponseWriter, r *http.Request) { s.showCatalogue(w, r, h) })
 	mux.HandleFunc("GET /ga4gh/{plugin}/{path...}", func(w http.ResponseWriter, r *http.Request) { s.forward(w, r, h) })
@@ -55,6 +56,18 @@ func (s *Service) routes(h *hub) http.Handler {
 		reply(w, http.StatusNotFound, wire.Refuse(wire.CodeUnknown, "a hub reaches the routes of the node's plugins, its catalogue and its ping: nothing else is here"))
 	})
 	return mux
+}
+
+// reached lists the plugins that run and that the hub was let to. The gateway
+// decides again, afresh, with each request.
+func (s *Service) reached(p *gateway.Principal) []string {
+	out := []string{}
+	for _, name := range s.Plugins.Published() {
+		if slices.Contains(p.Plugins, name) {
+			out = append(out, name)
+		}
+	}
+	return out
 }
 
 func reply(w http.ResponseWriter, status int, v any) {

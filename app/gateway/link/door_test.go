@@ -197,8 +197,28 @@ func TestPlainRequestsReadAndNothingElseIsThere(t *testing.T) {
 	}
 	code, body := r.get(h, "/ping")
 	p, err := task.DecodePing([]byte(body))
-	if code != 200 || err != nil || p.Name != "North" || p.Version != "test" || len(p.Plugins) != 1 {
+	if code != 200 || err != nil || p.Name != "North" || p.Version != "test" || strings.Join(p.Plugins, " ") != "tes" {
 		t.Errorf("ping %d %+v %v", code, p, err)
+	}
+}
+
+// TestAPingNamesOnlyTheHubsOwnPlugins: another hub's plugins are not even names.
+func TestAPingNamesOnlyTheHubsOwnPlugins(t *testing.T) {
+	r := newRig(t)
+	h, id := r.online()
+	other, _ := r.online()
+	for _, list := range [][]string{{"beacon", "tes"}, {"beacon"}, {}, {"gone", "tes"}} {
+		r.edit(id, func(p *gateway.Principal) { p.Plugins = list })
+		r.Changed()
+		want := strings.TrimPrefix(strings.Join(list, " "), "gone ") // one that does not run is not there
+		until(t, "the ping names "+want, func() bool {
+			_, body := r.get(h, "/ping")
+			p, err := task.DecodePing([]byte(body))
+			return err == nil && strings.Join(p.Plugins, " ") == want
+		})
+		if _, body := r.get(other, "/ping"); strings.Contains(body, "beacon") {
+			t.Errorf("another hub hears of it: %s", body)
+		}
 	}
 }
 

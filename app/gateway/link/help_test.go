@@ -75,7 +75,7 @@ func (d *desk) Create(_ context.Context, _ access.Actor, n gateway.Draft) (gatew
 		}
 	}
 	id := fmt.Sprintf("principal-%d", len(d.principals)+1)
-	p := &gateway.Principal{ID: id, Slug: id, Name: n.Name, Kind: n.Kind, State: gateway.Active, HubKey: n.HubKey, HubURL: n.HubURL, Words: n.Words, Node: n.Node}
+	p := &gateway.Principal{ID: id, Slug: id, Name: n.Name, Kind: n.Kind, State: gateway.Active, HubKey: n.HubKey, HubURL: n.HubURL, Words: n.Words, Node: n.Node, Plugins: gateway.DefaultPlugins()}
 	d.principals[id] = p
 	return *p, nil
 }
@@ -171,7 +171,7 @@ func (d *desk) last() asked {
 type shelf struct{}
 
 func (shelf) Server(context.Context, string) (protocol.Server, error) { return nil, nil }
-func (shelf) Published() []string                                     { return []string{"tes"} }
+func (shelf) Published() []string                                     { return []string{"beacon", "tes"} }
 
 var (
 	operator   = access.Actor{ID: "olga", Handle: "olga", Name: "Olga", Roles: []access.Role{access.Operator}, Via: "web"}

@@ -92,6 +92,15 @@ func (s *Service) Published() []string {
 	return out
 }
 
+// Known reports whether there is a plugin of this name that others can be let to:
+// enabled or not, and not one that only a test starts.
+func (s *Service) Known(name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.entries[name]
+	return e != nil && (e.builtin == nil || !e.builtin.OnDemand)
+}
+
 // server is a plugin's door, with its settings and its counts.
 type server struct {
 	e      *entry

@@ -15,6 +15,7 @@ CREATE TABLE gateway_principal (
   tasks_per_hour INTEGER NOT NULL CHECK (tasks_per_hour > 0),
   open_tasks     INTEGER NOT NULL CHECK (open_tasks > 0),
   cores          INTEGER NOT NULL CHECK (cores > 0),
+  plugins   TEXT NOT NULL CHECK (json_type(plugins) = 'array'), -- JSON, names: the services that it reaches
   publishes INTEGER NOT NULL DEFAULT 0 CHECK (publishes IN (0, 1)),
   hub_key  TEXT NOT NULL DEFAULT '',
   hub_url  TEXT NOT NULL DEFAULT '',
@@ -180,8 +181,9 @@ BEGIN SELECT RAISE(ABORT, 'tokens are kept as hashes'); END;
 CREATE TRIGGER gateway_task_in BEFORE INSERT ON gateway_task
 WHEN NEW.kind IN ('client', 'hub') AND NOT EXISTS (
   SELECT 1 FROM gateway_principal p JOIN gateway_use u ON u.principal = p.id AND u.project = NEW.project
-   WHERE p.id = NEW.principal AND p.kind = NEW.kind AND p.state = 'active' AND p.paused = 0)
-BEGIN SELECT RAISE(ABORT, 'this principal may not send work to this project now'); END;
+   WHERE p.id = NEW.principal AND p.kind = NEW.kind AND p.state = 'active' AND p.paused = 0
+     AND EXISTS (SELECT 1 FROM json_each(p.plugins) e WHERE e.value = NEW.plugin))
+BEGIN SELECT RAISE(ABORT, 'this principal may not send work to this project, or through this service, now'); END;
 CREATE TRIGGER gateway_task_same BEFORE UPDATE OF id, principal, kind, plugin, project, name, tags, remote_id, request_sha256, on_behalf, created_at ON gateway_task
 BEGIN SELECT RAISE(ABORT, 'a task keeps what it was accepted as'); END;
 CREATE TRIGGER gateway_task_kept BEFORE DELETE ON gateway_task
