@@ -17,7 +17,8 @@ import (
 	"tresor/app/store"
 )
 
-// metricsType is the Prometheus text format that every collector reads.
+// metricsType is the Prometheus text exposition format 0.0.4, which every collector
+// reads.
 const metricsType = "text/plain; version=0.0.4; charset=utf-8"
 
 // metrics counts and never names: no project, person, dataset or job. Plugins

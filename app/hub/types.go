@@ -135,8 +135,8 @@ type Task struct {
 	State       string     `json:"state"` // of TES
 	CreatedAt   time.Time  `json:"created_at"`
 	EndedAt     *time.Time `json:"ended_at"`
-	CancelAt    *time.Time `json:"cancel_at"`
-	Executors   []string   `json:"images"` // one per command
+	CancelAt    *time.Time `json:"cancel_at"` // when somebody asked for its end
+	Executors   []string   `json:"images"`    // one per command
 	Parts       []Part     `json:"parts"`
 	CanCancel   bool       `json:"can_cancel"`
 	CanOpen     bool       `json:"can_open"` // may download results
@@ -147,31 +147,31 @@ type Part struct {
 	Node        string     `json:"node_id"`
 	Name        string     `json:"node"`
 	Online      bool       `json:"online"`
-	State       string     `json:"state"`            // of TES
-	Delivery    string     `json:"delivery"`         // waiting, offered, accepted, ended, refused, cancelled
-	Remote      string     `json:"remote,omitempty"` // the node's id of the task
-	Code        string     `json:"code,omitempty"`
-	Text        string     `json:"text,omitempty"`
-	Correlation string     `json:"correlation,omitempty"`
-	Trouble     string     `json:"trouble,omitempty"`
-	LastSeen    *time.Time `json:"last_seen"`
-	Messages    []string   `json:"messages"`
-	Result      *Result    `json:"result"`
+	State       string     `json:"state"`                 // of TES
+	Delivery    string     `json:"delivery"`              // waiting, offered, accepted, ended, refused, cancelled
+	Remote      string     `json:"remote,omitempty"`      // the node's id of the task
+	Code        string     `json:"code,omitempty"`        // of the node's refusal, or ours
+	Text        string     `json:"text,omitempty"`        // the same as a sentence
+	Correlation string     `json:"correlation,omitempty"` // by which the node's operator finds it
+	Trouble     string     `json:"trouble,omitempty"`     // why the node's last answer was not taken
+	LastSeen    *time.Time `json:"last_seen"`             // when the node last told its state
+	Messages    []string   `json:"messages"`              // the node's own, cleaned and cut
+	Result      *Result    `json:"result"`                // nil: the node has released nothing yet
 }
 
-// Result is what a node released of a task: one zip.
+// Result is what a node released of a task: one zip. Sizes are bytes.
 type Result struct {
-	State    string     `json:"state"` // wanted, stored, refused
-	Release  string     `json:"release"`
-	SHA256   string     `json:"sha256,omitempty"`
-	Size     int64      `json:"size"`
+	State    string     `json:"state"`            // wanted, stored, refused
+	Release  string     `json:"release"`          // the node's id of it
+	SHA256   string     `json:"sha256,omitempty"` // of the zip
+	Size     int64      `json:"size"`             // of the zip
 	Files    []File     `json:"files"`
-	Root     string     `json:"root,omitempty"` // of the node's audit log that the zip proves against
-	Trouble  string     `json:"trouble,omitempty"`
+	Root     string     `json:"root,omitempty"`    // of the node's audit log that the zip proves against
+	Trouble  string     `json:"trouble,omitempty"` // why it could not be taken
 	StoredAt *time.Time `json:"stored_at"`
 }
 
-// File is one file in a result, as the zip's manifest says.
+// File is one file in a result, as the zip's manifest says; its size is in bytes.
 type File struct {
 	Path   string `json:"path"`
 	Size   int64  `json:"size"`

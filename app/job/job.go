@@ -39,7 +39,8 @@ type Person struct {
 	Name   string `json:"name"`
 }
 
-// Job is one unit of work with everything a person may know of it.
+// Job is one unit of work with everything a person may know of it. A time that is
+// nil has not come.
 type Job struct {
 	ID             string            `json:"id"`
 	Project        string            `json:"project"` // id
@@ -101,7 +102,7 @@ const (
 
 // TaskRun is one task and what became of it.
 type TaskRun struct {
-	N          int        `json:"n"`
+	N          int        `json:"n"`     // its place in the order, from 0
 	Image      string     `json:"image"` // digest
 	ImageRef   string     `json:"image_ref"`
 	Argv       []string   `json:"argv"`
@@ -109,11 +110,11 @@ type TaskRun struct {
 	Workdir    string     `json:"workdir"`
 	State      string     `json:"state"`
 	ExitCode   *int       `json:"exit_code"`
-	Attempt    int        `json:"attempt"`
+	Attempt    int        `json:"attempt"` // containers that were made for it; more than 1 after the host failed
 	StartedAt  *time.Time `json:"started_at"`
 	FinishedAt *time.Time `json:"finished_at"`
 
-	Stdin       string `json:"stdin"`
+	Stdin       string `json:"stdin"` // path of a file, as the two that follow; empty: none
 	Stdout      string `json:"stdout"`
 	Stderr      string `json:"stderr"`
 	IgnoreError bool   `json:"ignore_error"`
@@ -143,10 +144,10 @@ type PlaceInfo struct {
 type PlaceFile struct {
 	Path   string `json:"path"` // below the folder
 	SHA256 string `json:"sha256"`
-	Size   int64  `json:"size"`
+	Size   int64  `json:"size"` // bytes
 }
 
-// WantInfo is a Want as it is kept.
+// WantInfo is a Want as it is kept; the fields mean the same.
 type WantInfo struct {
 	Path      string `json:"path"`
 	Prefix    string `json:"prefix"`
@@ -159,14 +160,14 @@ type WantInfo struct {
 type Found struct {
 	Path   string // in the container
 	Target string // the Want's Target, and the rest of the path for folders and wildcards
-	Size   int64
+	Size   int64  // bytes
 	SHA256 string
 	Tree   bool         // it is in the project's tree
 	Output string       // id of the held output; empty for one in the tree
 	State  output.State // of a held output; empty for one in the tree
 }
 
-// InputInfo describes an inline input without its content.
+// InputInfo describes an inline input without its content; its size is in bytes.
 type InputInfo struct {
 	Name   string `json:"name"`
 	SHA256 string `json:"sha256"`

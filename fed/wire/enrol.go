@@ -33,14 +33,14 @@ func (s Secret) mac(msg []byte) (m MAC) {
 type Enrol struct {
 	Type     string `json:"type"`
 	Version  int    `json:"version"`
-	Host     string `json:"host"`
+	Host     string `json:"host"` // host[:port] that the node dialled
 	Hub      KeyID  `json:"hub"`
 	Node     Key    `json:"node"`
-	Name     string `json:"name"`
-	CodeID   string `json:"code_id"`
+	Name     string `json:"name"`    // the node's
+	CodeID   string `json:"code_id"` // names the code and does not give it away
 	HubNonce Nonce  `json:"hub_nonce"`
 	Nonce    Nonce  `json:"nonce"`
-	Time     int64  `json:"time"`
+	Time     int64  `json:"time"` // Unix milliseconds
 	MAC      MAC    `json:"mac"`
 	Sig      Sig    `json:"sig"`
 }
@@ -53,7 +53,7 @@ type Enrolled struct {
 	Node  KeyID  `json:"node"`
 	Name  string `json:"name"` // the hub's
 	Nonce Nonce  `json:"nonce"`
-	Time  int64  `json:"time"`
+	Time  int64  `json:"time"` // Unix milliseconds
 	MAC   MAC    `json:"mac"`
 	Sig   Sig    `json:"sig"`
 }

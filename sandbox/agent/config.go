@@ -36,15 +36,15 @@ type Config struct {
 	Stderr   string         `json:"stderr,omitempty"`
 	Folders  []string       `json:"folders,omitempty"`
 	Copies   []sandbox.Copy `json:"copies,omitempty"`
-	FileSize int64          `json:"file_size,omitempty"`
+	FileSize int64          `json:"file_size,omitempty"` // bytes of one file
 	Inside   bool           `json:"inside,omitempty"`
 	Fail     string         `json:"fail,omitempty"`   // do not run: an input could not be placed, and this is why
 	Points   []Point        `json:"points,omitempty"` // make the places of mounts inside scratch volumes and exit; nothing else counts
 
-	LogSize int64         `json:"log_size"`
-	Files   int           `json:"files"`
-	Bytes   int64         `json:"bytes"`
-	Wall    time.Duration `json:"wall"`
+	LogSize int64         `json:"log_size"` // bytes
+	Files   int           `json:"files"`    // most outputs
+	Bytes   int64         `json:"bytes"`    // of all outputs
+	Wall    time.Duration `json:"wall"`     // of the command, and of what is laid out before it
 }
 
 // ConfigOf translates a Spec; token, image and the runner's own defaults come later.

@@ -86,7 +86,10 @@ func place(path string, t model.FileType) string {
 	return path
 }
 
-// keyHeader lets a client send the same task again without getting a second one.
+// keyHeader lets a client send the same task again without getting a second one
+// (draft-ietf-httpapi-idempotency-key-header). Two things differ from the draft: the
+// key is taken as it stands, quoted or not, because clients do both; and another task
+// under the same key is 409, the status that TES clients already take for final.
 const keyHeader = "Idempotency-Key"
 
 // remoteID is the caller's own id for the request: of its signed order, or its header.
