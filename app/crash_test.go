@@ -85,7 +85,7 @@ func (s *server) run(args ...string) (string, error) {
 
 func (s *server) must(args ...string) string {
 	s.t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for {
 		out, err := s.run(args...)
 		if err == nil {

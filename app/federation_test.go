@@ -85,7 +85,7 @@ func newFederation(t *testing.T) *fedRig {
 
 func (r *fedRig) get(path string) (int, string) {
 	r.t.Helper()
-	c := &http.Client{Transport: r.hub.RoundTripper(r.node), Timeout: 20 * time.Second}
+	c := &http.Client{Transport: r.hub.RoundTripper(r.node), Timeout: time.Minute}
 	resp, err := c.Get("http://node" + path)
 	if err != nil {
 		r.t.Fatal(err)

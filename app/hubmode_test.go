@@ -90,7 +90,7 @@ func startHub(t *testing.T) *hubRig {
 	select {
 	case n := <-news:
 		r.url = n.URL
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("the hub did not come up")
 	}
 	p, err := h.Identity.CreatePerson(ctx, r.operator, identity.Draft{Handle: "hanna", Name: "Hanna Brandt"})
@@ -109,7 +109,7 @@ func startHub(t *testing.T) *hubRig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.client = &tesclient.Client{Base: r.url + "/ga4gh/tes/v1", Token: token.Token, HTTP: &http.Client{Timeout: 20 * time.Second}}
+	r.client = &tesclient.Client{Base: r.url + "/ga4gh/tes/v1", Token: token.Token, HTTP: &http.Client{Timeout: time.Minute}}
 	return r
 }
 
@@ -185,7 +185,7 @@ func lend(t *testing.T, n *apptest.Rig, principal string) {
 
 func (r *hubRig) until(t *testing.T, id, what string, ok func(tesclient.Task) bool) tesclient.Task {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		x, err := r.client.Get(t.Context(), id, "FULL")
 		if err == nil && ok(x) {
 			return x

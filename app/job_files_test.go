@@ -47,7 +47,7 @@ func (f *files) end(sub job.Submission, want job.State) job.Job {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	for end := time.Now().Add(time.Minute); time.Now().Before(end) && !j.State.Terminal() && j.State != job.Held; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(3 * time.Minute); time.Now().Before(end) && !j.State.Terminal() && j.State != job.Held; time.Sleep(20 * time.Millisecond) {
 		if j, err = f.App.Jobs.Get(f.t.Context(), f.who, j.ID); err != nil {
 			f.t.Fatal(err)
 		}

@@ -64,7 +64,7 @@ func projectOf(t *testing.T, r *apptest.Rig, who *apptest.Person) string {
 func submit(t *testing.T, who *apptest.Person, project, output, sql string) jobState {
 	t.Helper()
 	body := map[string]any{"name": "test", "purpose": "test", "sql": []map[string]string{{"output": output, "sql": sql}}}
-	for deadline := time.Now().Add(time.Minute); ; {
+	for deadline := time.Now().Add(2 * time.Minute); ; {
 		code, raw := who.Do("POST", "/projects/"+project+"/jobs", body)
 		var j jobState
 		if code < 300 {
@@ -80,7 +80,7 @@ func submit(t *testing.T, who *apptest.Person, project, output, sql string) jobS
 
 func wait(t *testing.T, who *apptest.Person, id string, states ...string) jobState {
 	t.Helper()
-	for deadline := time.Now().Add(2 * time.Minute); ; {
+	for deadline := time.Now().Add(5 * time.Minute); ; {
 		var j jobState
 		who.Must("GET", "/jobs/"+id, nil, &j)
 		for _, s := range states {
@@ -246,7 +246,7 @@ func TestBadSQL(t *testing.T) {
 
 func waitAny(t *testing.T, who *apptest.Person, id string) jobState {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(30 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(30 * time.Millisecond) {
 		var j jobState
 		who.Must("GET", "/jobs/"+id, nil, &j)
 		switch j.State {
@@ -269,7 +269,7 @@ func TestCancelStopsTheContainer(t *testing.T) {
 	if end := waitAny(t, rosa, j.ID); end.State != "cancelled" {
 		t.Fatalf("job is %s", end.State)
 	}
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		left := r.Containers()
 		if len(left) == 0 {
 			return

@@ -38,7 +38,7 @@ func newTES(t *testing.T) *tesRig {
 
 func (r *tesRig) importImage(t *testing.T, archive []byte) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	p, err := r.App.Identity.ByHandle(ctx, "olga")
 	if err != nil {
@@ -77,7 +77,7 @@ func shell(script string) tesclient.Executor {
 
 func (r *tesRig) run(t *testing.T, task tesclient.Task) tesclient.Task {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	id, err := r.client.Create(ctx, task)
 	if err != nil {

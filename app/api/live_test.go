@@ -100,7 +100,7 @@ func TestEventsArrive(t *testing.T) {
 		t.Fatalf("%+v %v", e, err)
 	}
 	w.server.Live.Publish("job:"+id, live.Event{Type: "probe", At: w.now()})
-	_ = job.SetReadDeadline(time.Now().Add(10 * time.Second))
+	_ = job.SetReadDeadline(time.Now().Add(time.Minute))
 	for e.Type != "probe" {
 		_, raw, err := job.ReadMessage()
 		if err != nil {
@@ -118,7 +118,7 @@ func TestEventsArrive(t *testing.T) {
 // closeCode reads until the server closes, and returns why.
 func closeCode(t *testing.T, conn *websocket.Conn) int {
 	t.Helper()
-	_ = conn.SetReadDeadline(time.Now().Add(15 * time.Second))
+	_ = conn.SetReadDeadline(time.Now().Add(time.Minute))
 	for {
 		if _, _, err := conn.ReadMessage(); err != nil {
 			if ce, ok := err.(*websocket.CloseError); ok { //nolint:errorlint // gorilla returns it bare
@@ -177,7 +177,7 @@ func TestSocketsOutliveAStepUp(t *testing.T) {
 	time.Sleep(100 * time.Millisecond)
 	w.server.Live.Publish("home", live.Event{Type: "still"})
 	var e live.Event
-	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	_ = conn.SetReadDeadline(time.Now().Add(time.Minute))
 	if err := conn.ReadJSON(&e); err != nil || e.Type != "still" {
 		t.Errorf("%+v %v", e, err)
 	}
@@ -258,7 +258,7 @@ func TestAThousandSockets(t *testing.T) {
 	for _, c := range conns {
 		wg.Go(func() {
 			var e live.Event
-			_ = c.SetReadDeadline(time.Now().Add(20 * time.Second))
+			_ = c.SetReadDeadline(time.Now().Add(time.Minute))
 			if err := c.ReadJSON(&e); err != nil || e.Type != "all" {
 				t.Errorf("%+v %v", e, err)
 			}

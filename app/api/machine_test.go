@@ -117,7 +117,7 @@ func TestSlowMachines(t *testing.T) {
 			t.Errorf("half a body is a request: %d", resp.StatusCode)
 		}
 	}
-	if took := time.Since(began); took > 5*time.Second {
+	if took := time.Since(began); took > 20*time.Second {
 		t.Errorf("a sender that stops holds a connection for %s", took)
 	}
 }

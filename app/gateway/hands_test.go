@@ -100,7 +100,7 @@ func (h *house) state(who Caller, id string, view protocol.View) protocol.JobSta
 func (h *house) until(who Caller, id, want string) protocol.JobState {
 	h.t.Helper()
 	var st protocol.JobState
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
 		if st = h.state(who, id, protocol.Minimal); st.State == want {
 			return h.state(who, id, protocol.Full)
 		}
@@ -140,7 +140,7 @@ func (h *house) approve(jobID string) {
 
 func (h *house) wait(what string, ok func() bool) {
 	h.t.Helper()
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
 		if ok() {
 			return
 		}

@@ -238,7 +238,7 @@ func (r *rig) state(id string) string {
 // until waits for a state of a task.
 func (r *rig) until(id, state string) {
 	r.t.Helper()
-	for end := time.Now().Add(15 * time.Second); ; time.Sleep(3 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(3 * time.Millisecond) {
 		if r.state(id) == state {
 			return
 		}

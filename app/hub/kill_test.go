@@ -168,7 +168,7 @@ func (r *rig) untilDone(addr, id string) {
 	r.t.Helper()
 	c := r.client()
 	c.Base = "http://" + addr + "/ga4gh/tes/v1"
-	for end := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		x, err := c.Get(r.t.Context(), id, "FULL")
 		if err == nil && x.State == "COMPLETE" {
 			for _, l := range x.Logs {

@@ -256,9 +256,12 @@ func (h *house) in(a access.Actor) access.Actor {
 	return a
 }
 
+// enough bounds a hang; a loaded machine must not reach it.
+const enough = 2 * time.Minute
+
 func (h *house) wait(what string, ok func() bool) {
 	h.t.Helper()
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(enough); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		if ok() {
 			return
 		}
@@ -292,7 +295,7 @@ func (h *house) get(id string) Job {
 func (h *house) until(id string, want State) Job {
 	h.t.Helper()
 	var j Job
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(enough); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		if j = h.get(id); j.State == want {
 			return j
 		}

@@ -244,7 +244,7 @@ func TestApprovalModes(t *testing.T) {
 }
 
 func TestNothingStartsThatMayNotAnyMore(t *testing.T) {
-	soon := time.Now().Add(40 * time.Millisecond)
+	var soon time.Time
 	cases := []struct {
 		name   string
 		change func(*house)
@@ -255,9 +255,9 @@ func TestNothingStartsThatMayNotAnyMore(t *testing.T) {
 			h.alphaChange(project.Change{State: &closed, Reason: "done"})
 		}, "is closed"},
 		{"project ended", func(h *house) {
-			soon = time.Now().Add(40 * time.Millisecond)
+			soon = time.Now().Add(500 * time.Millisecond) // an end that has passed already is refused
 			h.alphaChange(project.Change{EndsAt: &soon})
-			time.Sleep(60 * time.Millisecond)
+			time.Sleep(time.Until(soon) + 20*time.Millisecond)
 		}, "ended on"},
 		{"member dropped", func(h *house) {
 			if _, err := h.projects.DropMember(context.Background(), olga, h.alpha.ID, rosa.ID); err != nil {

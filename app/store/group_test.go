@@ -125,7 +125,7 @@ func TestWaitersThatGiveUpDoNotStrandTheGroup(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("the writer hangs")
 	}
 }

@@ -29,7 +29,7 @@ func TestAPlainRequestOverTheLinkOnlyReads(t *testing.T) {
 		reached.Add(1)
 		ok(w, r)
 	})})
-	c := &http.Client{Transport: h.RoundTripper(n.ID), Timeout: 5 * time.Second}
+	c := &http.Client{Transport: h.RoundTripper(n.ID), Timeout: time.Minute}
 	for _, tc := range []struct {
 		method string
 		body   io.Reader

@@ -170,9 +170,9 @@ func (h *Hub) IsOnline(id wire.KeyID) bool {
 // Until waits at most ten seconds for a condition.
 func Until(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !ok(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("waited ten seconds and not: %s", what)
+			t.Fatalf("waited a minute and not: %s", what)
 		}
 	}
 }

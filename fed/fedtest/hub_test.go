@@ -132,7 +132,7 @@ func TestAHostileHubDoesNotDisturbAnother(t *testing.T) {
 				if _, err := good.Send(ctx5(t), e); err != nil {
 					t.Fatal(err)
 				}
-				if d := time.Since(began); d > 2*time.Second {
+				if d := time.Since(began); d > 20*time.Second {
 					t.Errorf("request %d of the honest hub took %v", i, d)
 				}
 				time.Sleep(2 * time.Millisecond)

@@ -51,7 +51,7 @@ func load(t *testing.T, file string) *protocol.Remote {
 	}
 	p := host.Start(context.Background(), host.Options{Name: "example", Command: c, Dir: t.TempDir(), Exe: os.Args[0], Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Now: time.Now})
 	t.Cleanup(p.Stop)
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	a, err := p.Adapter(ctx)
 	if err != nil {

@@ -123,7 +123,7 @@ func TestGreed(t *testing.T) {
 // again waits until the plugin has come up n times.
 func again(t *testing.T, p *host.Plugin, n int) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		if s := p.State(); s.Running && s.Starts >= n {
 			return
 		} else if time.Now().After(deadline) {
@@ -137,7 +137,8 @@ func TestFloodOfLogs(t *testing.T) {
 	if got, err := ask(t, p, "/flood", "", &protocoltest.Host{}); err != nil || got != "DONE" {
 		t.Fatalf("%q, %v", got, err)
 	}
-	time.Sleep(100 * time.Millisecond)
+	for deadline := time.Now().Add(time.Minute); !strings.Contains(log.String(), "writes too much") && time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	}
 	out := log.String()
 	if n := strings.Count(out, "\n"); n > 1010 || len(out) > 1010*700 {
 		t.Errorf("%d lines, %d bytes of log", n, len(out))
@@ -155,7 +156,7 @@ func TestNeverAnswers(t *testing.T) {
 		}
 	}
 	again(t, p, 2)
-	if s := p.State(); s.Missed != 2 || s.Failures < 2 || s.InFlight != 0 {
+	if s := p.State(); s.Missed < 2 || s.Failures < 2 || s.InFlight != 0 {
 		t.Errorf("state %+v", s)
 	}
 }
@@ -239,11 +240,15 @@ func TestStartsThatGoWrong(t *testing.T) {
 	} {
 		t.Run(c.misdeed, func(t *testing.T) {
 			p, log := hostile(t, c.misdeed, func(o *host.Options) {
-				o.Call = 500 * time.Millisecond
-				o.Startup = 5 * time.Second
 				o.Backoff = time.Hour
+				switch c.misdeed { // only where they are awaited, so that a loaded machine meets none before
+				case "describe-never":
+					o.Call = 500 * time.Millisecond
+				case "silent":
+					o.Startup = 5 * time.Second
+				}
 			})
-			for deadline := time.Now().Add(20 * time.Second); p.State().LastError == "" && time.Now().Before(deadline); {
+			for deadline := time.Now().Add(2 * time.Minute); p.State().LastError == "" && time.Now().Before(deadline); {
 				time.Sleep(10 * time.Millisecond)
 			}
 			s := p.State()
@@ -334,7 +339,7 @@ func TestCopyIsHashedBeforeEveryStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, _ = ask(t, p, "/exit", "", &protocoltest.Host{})
-	for deadline := time.Now().Add(10 * time.Second); !strings.Contains(p.State().LastError, "has changed"); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); !strings.Contains(p.State().LastError, "has changed"); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("state %+v", p.State())
 		}

@@ -164,7 +164,7 @@ func TestFilesThatCannotBeConfined(t *testing.T) {
 
 func waitError(t *testing.T, p *host.Plugin, want string) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		if s := p.State(); strings.Contains(s.LastError, want) && !s.Running {
 			return
 		} else if time.Now().After(deadline) {

@@ -72,7 +72,7 @@ func ends(t *testing.T, st *yamux.Stream) string {
 	select {
 	case b := <-got:
 		return b
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("the stream is not ended")
 		return ""
 	}
@@ -123,7 +123,7 @@ func TestInsideTooManyStreams(t *testing.T) {
 	}
 	select {
 	case <-s.CloseChan():
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("ten thousand streams are borne")
 	}
 	if most.Load() > maxInside {

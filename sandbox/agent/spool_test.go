@@ -94,7 +94,7 @@ func TestSpoolWakesReaders(t *testing.T) {
 	go s.Say("hello")
 	select {
 	case <-grown:
-	case <-time.After(5 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("not woken")
 	}
 	s.End()

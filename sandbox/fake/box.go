@@ -117,10 +117,12 @@ func (r *Runner) OOM(ref sandbox.Ref) {
 }
 
 func (r *Runner) die(ref sandbox.Ref, note func(*sandbox.Status)) {
-	b, err := r.box(ref)
-	if err != nil {
-		return
+	if b, err := r.box(ref); err == nil {
+		b.die(note)
 	}
+}
+
+func (b *box) die(note func(*sandbox.Status)) {
 	b.mu.Lock()
 	b.killed = true
 	b.mu.Unlock()

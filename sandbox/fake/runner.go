@@ -233,12 +233,12 @@ func (r *Runner) Remove(_ context.Context, ref sandbox.Ref) error {
 		if err != nil {
 			return nil
 		}
-		r.Kill(ref)
+		r.mu.Lock()
+		delete(r.boxes, ref) // first, so that nobody sees how its command dies of it
+		r.mu.Unlock()
+		b.die(func(*sandbox.Status) {})
 		b.cancel()
 		b.spool.End()
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		delete(r.boxes, ref)
 		return nil
 	})
 }

@@ -299,9 +299,9 @@ func (r *rig) do(h *fedtest.Hub, method, path, body string) (int, string) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	c := &http.Client{Transport: h.RoundTripper(r.id()), Timeout: 10 * time.Second}
+	c := &http.Client{Transport: h.RoundTripper(r.id()), Timeout: time.Minute}
 	var resp *http.Response
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) { // between two links there is none
+	for end := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) { // between two links there is none
 		if resp, err = c.Do(req); err == nil {
 			break
 		}
@@ -367,7 +367,7 @@ func want(t *testing.T, what string, err error, kind fault.Kind, text string) {
 }
 
 func ctx5(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }

@@ -274,7 +274,7 @@ func TestKillsOfHubAndNode(t *testing.T) {
 		}
 	}
 	receipts := map[string]string{}
-	for end := time.Now().Add(time.Minute); len(receipts) < orders && time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(5 * time.Minute); len(receipts) < orders && time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		for _, id := range ids {
 			var text string
 			if box.load("receipt-"+id, &text) {

@@ -145,7 +145,7 @@ func (r *rig) open() {
 
 // ask sends a request through a plugin.
 func (r *rig) ask(name, path string) (protocol.Response, error) {
-	ctx, cancel := context.WithTimeout(r.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(r.t.Context(), 2*time.Minute)
 	defer cancel()
 	var srv protocol.Server
 	var err error
@@ -193,7 +193,7 @@ func (r *rig) events(name string) string {
 
 func until(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); !ok(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("waited and not: %s", what)
 		}

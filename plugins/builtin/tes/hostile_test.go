@@ -46,7 +46,7 @@ func TestHostileBodies(t *testing.T) {
 			}
 			begin := time.Now()
 			d.refuses(c.status, "", "POST", "/v1/tasks", body)
-			if took := time.Since(begin); took > 2*time.Second {
+			if took := time.Since(begin); took > 20*time.Second {
 				t.Errorf("refusing took %v", took)
 			}
 			if r := d.send("POST", "/v1/tasks", body); strings.Contains(r.body, secret) {

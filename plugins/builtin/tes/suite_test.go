@@ -38,7 +38,7 @@ func child(t testing.TB) *protocol.Remote {
 	p := host.Start(context.Background(), host.Options{Name: "tes", Command: host.Builtin(os.Args[0], "tes"), Exe: os.Args[0], Dir: t.TempDir(),
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Backoff: 20 * time.Millisecond, Now: time.Now})
 	t.Cleanup(p.Stop)
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	a, err := p.Adapter(ctx)
 	if err != nil {
