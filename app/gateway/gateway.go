@@ -113,6 +113,7 @@ type Service struct {
 	guesses *buckets // wrong tokens, by address
 	probes  *buckets // names of files that are not in a tree, by caller
 	slots   *slots
+	puts    *allowances
 	wake    chan struct{} // holds one value when held jobs should be looked at soon
 	times   times
 
@@ -143,7 +144,7 @@ func New(d Deps) *Service {
 		d.Fetch.Timeout = time.Minute
 	}
 	s := &Service{Deps: d, update: d.DB.Update, parties: newParties(), counts: newCounts(), tally: newTally(), wake: make(chan struct{}, 1),
-		guesses: newBuckets(guessEvery, guessBurst), probes: newBuckets(probeEvery, probeBurst), slots: newSlots(), touched: map[string]time.Time{}}
+		guesses: newBuckets(guessEvery, guessBurst), probes: newBuckets(probeEvery, probeBurst), slots: newSlots(), puts: newAllowances(), touched: map[string]time.Time{}}
 	s.times = times{party: time.Second, flush: time.Minute, way: 30 * time.Second}
 	return s
 }

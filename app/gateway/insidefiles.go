@@ -152,10 +152,16 @@ func (s *Service) putFile(w http.ResponseWriter, r *http.Request, who Caller, pa
 	if err != nil {
 		return err
 	}
-	if p.barred != nil {
-		return p.barred
+	l := p.lent[0]
+	if err := firstError(p.barred, l.ready(s.Now())); err != nil {
+		return err
 	}
-	blob, err := s.Vault.Put(r.Context(), r.Body, MaxInsideFile)
+	most, err := s.mayPut(r, p, l)
+	if err != nil {
+		return err
+	}
+	blob, err := s.Vault.Put(r.Context(), r.Body, most)
+	s.puts.spent(p.counts[0].key, max(blob.Size, 0))
 	if err != nil {
 		return err
 	}
@@ -168,10 +174,10 @@ func (s *Service) putFile(w http.ResponseWriter, r *http.Request, who Caller, pa
 		if !j.State.Active() {
 			return unknown()
 		}
-		if err := s.replaceable(tx, j, p.lent[0].project.ID, clean); err != nil {
+		if err := s.replaceable(tx, j, l.project.ID, clean); err != nil {
 			return err
 		}
-		return s.Tree.Put(tx, p.lent[0].actor, p.lent[0].project.ID, j.ID, []tree.File{f})
+		return s.Tree.Put(tx, l.actor, l.project.ID, j.ID, []tree.File{f})
 	})
 	if err != nil {
 		return err
@@ -179,6 +185,29 @@ func (s *Service) putFile(w http.ResponseWriter, r *http.Request, who Caller, pa
 	w.Header().Set("ETag", `"`+f.SHA256+`"`)
 	w.WriteHeader(http.StatusNoContent)
 	return nil
+}
+
+// mayPut answers how many bytes a file may have, before any of it is read: what the
+// job may still put, and what the project's quota leaves. Errors: Exhausted.
+func (s *Service) mayPut(r *http.Request, p *party, l lent) (int64, error) {
+	most, err := s.puts.take(p.counts[0].key, s.Now())
+	if err != nil {
+		return 0, err
+	}
+	var used int64
+	if err := s.DB.View(r.Context(), func(tx *store.Tx) error {
+		used, err = s.Tree.Usage(tx, l.project.ID)
+		return err
+	}); err != nil {
+		return 0, err
+	}
+	if free := s.Tree.Quota - used; free < most {
+		most = max(free, 0)
+	}
+	if r.ContentLength > most {
+		return 0, refuse(CodeQuota, fault.Exhausted, "Put a smaller file, or ask the lead to erase files of the project.", "The file has %d bytes, and %d may be put now.", r.ContentLength, most)
+	}
+	return most, nil
 }
 
 func (s *Service) replaceable(tx *store.Tx, j job.Job, project, path string) error {

@@ -90,3 +90,37 @@ func TestFilesInsideRefusals(t *testing.T) {
 		t.Errorf("a job that is over still reads: %d %s", w.Code, w.Body)
 	}
 }
+
+func TestFilesInsideAreBounded(t *testing.T) {
+	h := newHouse(t)
+	h.run()
+	rosa, _ := h.person("rosa", "aurora")
+	_, inside := h.working(rosa)
+	refused := func(name, says string) {
+		t.Helper()
+		w := h.files(inside, "PUT", "/project/more.txt", "more")
+		if w.Code != http.StatusTooManyRequests || !strings.Contains(w.Body.String(), says) {
+			t.Errorf("%s: %d %s", name, w.Code, w.Body)
+		}
+	}
+	if w := h.files(inside, "PUT", "/project/a.txt", "a"); w.Code != http.StatusNoContent {
+		t.Fatalf("%d %s", w.Code, w.Body)
+	}
+	used := h.g.puts.all["inside:"+inside.ID]
+	used.bytes = putBytes
+	refused("bytes", "as many bytes as it may")
+	used.bytes, used.files = 0, putFiles
+	refused("files", "which is as many as it may")
+	used.files = 0
+	quota := h.tree.Quota
+	h.tree.Quota = 3
+	refused("the project's quota", "may be put now")
+	h.tree.Quota = quota
+	for used.pace.TokensAt(h.now()) >= 1 {
+		used.pace.AllowN(h.now(), 1)
+	}
+	refused("pace", "faster than ten a second")
+	if w := h.files(inside, "GET", "/project/more.txt", ""); w.Code != http.StatusNotFound {
+		t.Errorf("what was refused is there: %d", w.Code)
+	}
+}
