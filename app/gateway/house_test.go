@@ -88,12 +88,22 @@ func (i *images) Resolve(_ *store.Tx, ref string) (image.Image, error) {
 }
 
 // data is two datasets of one file each.
-type data struct{ dir string }
+type data struct {
+	dir      string
+	projects *project.Service
+}
 
 var datasetIDs = map[string]string{"health": "019e0000-0000-7000-8000-00000000d001", "genome": "019e0000-0000-7000-8000-00000000d002"}
 
-func (d data) MountFor(_ *store.Tx, _, id string, version int) ([]dataset.Mount, error) {
+func (d data) MountFor(tx *store.Tx, projectID, id string, version int) ([]dataset.Mount, error) {
 	slug := slugOfData(id)
+	grants, err := d.projects.Grants(tx, projectID)
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := grantOf(project.Project{Datasets: grants}, datasetIDs[slug]); !ok {
+		return nil, fault.New("dataset.MountFor", fault.Denied, "The dataset %s is not granted to this project.", slug)
+	}
 	return []dataset.Mount{{Source: d.dir, Target: "/data/" + slug, DatasetID: datasetIDs[slug], Slug: slug, Version: max(version, 1), SHA256: strings.Repeat("d", 64)}}, nil
 }
 
@@ -155,7 +165,7 @@ func newHouse(t testing.TB) *house {
 	h.tree = tree.New(tree.Deps{DB: h.db, Log: h.log, Vault: h.vault})
 	must(os.MkdirAll(in("files"), 0o700))
 	must(os.WriteFile(in("files/visits.csv"), []byte("a,b\n1,2\n"), 0o600))
-	h.jobs = job.New(job.Deps{DB: h.db, Log: h.log, Live: h.live, Runner: h.runner, Projects: h.projects, Datasets: data{dir}, Images: h.images, Outputs: h.outputs,
+	h.jobs = job.New(job.Deps{DB: h.db, Log: h.log, Live: h.live, Runner: h.runner, Projects: h.projects, Datasets: data{dir, h.projects}, Images: h.images, Outputs: h.outputs,
 		Tree: h.tree, Vault: h.vault, Dir: in("jobs"), IDs: ids, Now: h.now, Budget: job.Budget{Cores: 4, Memory: 64 << 30}})
 	h.airlock = airlock.New(airlock.Deps{DB: h.db, Log: h.log, Live: h.live, Vault: h.vault, Projects: h.projects, Jobs: h.jobs, Outputs: h.outputs, IDs: ids})
 	h.releases = release.New(release.Deps{DB: h.db, Log: h.log, Live: h.live, Vault: h.vault, Requests: h.airlock, Jobs: h.jobs, Projects: h.projects, IDs: ids,

@@ -139,10 +139,40 @@ func (s *Service) hand(ctx context.Context, o *order, sub job.Submission) (proto
 			return st, false, err
 		}
 	}
+	if fault.KindOf(err) == fault.Internal {
+		if now := s.lately(ctx, o); now != nil { // the table's own lock was faster than what we remembered
+			err = now
+		}
+	}
 	if fault.KindOf(err) == fault.NotFound && o.asksForTree() {
 		s.probes.spend(o.p.key, s.Now())
 	}
 	return protocol.JobState{}, false, s.meaning(ctx, o, err)
+}
+
+// lately says what of the caller's rights has ended since they were last looked at. It
+// looks in the writers' line: the change may not be committed yet.
+func (s *Service) lately(ctx context.Context, o *order) error {
+	var p *party
+	err := s.update(ctx, func(tx *store.Tx) error {
+		var err error
+		p, err = s.meet(tx, Caller{Kind: o.who.Kind, ID: o.who.ID})
+		return err
+	})
+	if err == nil {
+		err = p.open(o.plugin)
+	}
+	if err == nil {
+		err = p.barred
+	}
+	if err != nil {
+		return err
+	}
+	l, err := p.in(o.r.Project)
+	if err == nil {
+		err = l.ready(s.Now())
+	}
+	return err
 }
 
 // meaning gives a refusal of app/job the code that callers know. Its words may name
