@@ -56,7 +56,7 @@ func sendEntry(w http.ResponseWriter, r *http.Request, f *ResultFile, name strin
 	h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": name[strings.LastIndexByte(name, '/')+1:]}))
 	h.Set("Content-Length", strconv.FormatUint(e.UncompressedSize64, 10))
 	if r.Method != http.MethodHead {
-		_, _ = io.Copy(w, in)
+		_, _ = io.Copy(w, in) // as above
 	}
 	return nil
 }

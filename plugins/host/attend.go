@@ -130,7 +130,7 @@ func overuse(pid int, dir string) string {
 	names, size := 0, int64(0)
 	_ = filepath.WalkDir(dir, func(_ string, d os.DirEntry, err error) error {
 		if err != nil {
-			return nil
+			return nil // it went away between the two looks
 		}
 		names++
 		if st, err := d.Info(); err == nil && st.Mode().IsRegular() {

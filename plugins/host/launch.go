@@ -96,7 +96,7 @@ func shorter(err error) error {
 func clean(dir string) {
 	old, _ := filepath.Glob(filepath.Join(dir, "plugin-dir*"))
 	for _, d := range old {
-		_ = os.RemoveAll(d)
+		_ = os.RemoveAll(d) // one that stays costs its place on the disk and is tried again at the next start
 	}
 }
 
@@ -107,7 +107,7 @@ func (p *process) kill() {
 		p.remote.Close("the plugin's process was ended")
 	}
 	if p.runner != nil {
-		_ = p.runner.Kill(context.Background())
+		_ = p.runner.Kill(context.Background()) // it has ended already
 	}
 	p.client.Kill()
 }

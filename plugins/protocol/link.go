@@ -181,7 +181,7 @@ func (l *link) forget(id uint64) {
 // cancel tells the other side that nobody waits for the call's answer.
 func (l *link) cancel(id uint64) {
 	if b, err := pack(header{ID: id, Kind: kindCancel}, nil); err == nil {
-		_ = l.send(l.ctx, b)
+		_ = l.send(l.ctx, b) // a link that is down has no calls left to end
 	}
 }
 

@@ -37,7 +37,7 @@ type Outcome struct {
 func newRemote(ctx context.Context, p pipe) *Remote {
 	r := &Remote{hosts: newHosts()}
 	r.link = newLink(ctx, p, r.hosts)
-	go func() { _ = r.link.run() }()
+	go func() { _ = r.link.run() }() // why it ended is the answer of every call that was open
 	return r
 }
 

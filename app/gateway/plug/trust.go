@@ -161,7 +161,7 @@ func (s *Service) Forget(ctx context.Context, actor access.Actor, name string) e
 	s.mu.Lock()
 	delete(s.entries, name)
 	s.mu.Unlock()
-	_ = os.RemoveAll(filepath.Join(s.Dir, "run", name))
+	_ = os.RemoveAll(filepath.Join(s.Dir, "run", name)) // empty by now; the next start clears what stays
 	s.changed()
 	return nil
 }
