@@ -12,7 +12,7 @@ import (
 )
 
 // doors are the functions through which bytes of data, logs and outputs reach a
-// door (DESIGN section 2, rule 4): the only ones of their kind that api may call.
+// door: the only ones of their kind that api may call.
 var doors = map[string]bool{"Workspace.Attach": true, "Workspace.Preview": true, "Airlock.View": true, "Releases.Open": true}
 
 // TestBytesReachADoorThroughThreeFunctions looks at every exported method in the

@@ -15,7 +15,7 @@ import (
 	"testing"
 )
 
-// The house of DESIGN section 2 as assertions. A failure names the rule and its
+// The house of decision 0001 as assertions. A failure names the rule and its
 // reason; change the decision record before changing a rule here.
 
 type pkg struct {

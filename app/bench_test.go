@@ -20,7 +20,7 @@ import (
 	"tresor/app/store"
 )
 
-// The figures of DESIGN section 8, each a ratio or a size from one run.
+// What the appliance promises about speed and size, each a ratio or a size from one run.
 //
 //	scripts/bench
 

@@ -200,10 +200,10 @@ const MaxDocument = 1 << 20
 
 // Resources are what the job asks for; zero means the appliance's default.
 type Resources struct {
-	Cores  int     `json:"cores,omitempty"`
-	RAM    float64 `json:"ram,omitempty"`  // GB (1e9 bytes)
-	Disk   float64 `json:"disk,omitempty"` // GB
-	WallMS int64   `json:"wall_ms,omitempty"`
+	Cores  int     `json:"cores,omitempty"`   // processors of each task
+	RAM    float64 `json:"ram,omitempty"`     // GB (1e9 bytes)
+	Disk   float64 `json:"disk,omitempty"`    // GB
+	WallMS int64   `json:"wall_ms,omitempty"` // of each task, in milliseconds
 }
 
 // Task is one container run.
@@ -251,10 +251,14 @@ const (
 	Full    View = "full"    // and messages, and what programs wrote where the caller may see it
 )
 
-// JobState is where a job stands.
+// JobState is where a job stands. State is one of submitted, approved, queued,
+// preparing, running, collecting, held (its outputs wait for reviewers), and of the
+// ends released, completed (all that it left stays inside), failed, refused, rejected
+// and cancelled; "broken" is a failure of the appliance and not of the job. A plugin
+// takes a word that it does not know for a failure.
 type JobState struct {
 	ID         string            `json:"id"`
-	State      string            `json:"state"`             // DESIGN section 4, job states, and completed: ended, everything it left stays inside
+	State      string            `json:"state"`
 	Project    string            `json:"project,omitempty"` // slug
 	Name       string            `json:"name,omitempty"`
 	CreatedAt  time.Time         `json:"created_at,omitzero"`
@@ -312,8 +316,8 @@ type JobPage struct {
 
 // Chunk is a piece of a release.
 type Chunk struct {
-	Data  []byte `json:"data"`
-	Total int64  `json:"total"`
+	Data  []byte `json:"data"`  // none: the end
+	Total int64  `json:"total"` // bytes of the whole
 }
 
 // Document is one published document.
