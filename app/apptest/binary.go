@@ -41,14 +41,15 @@ func Binary(t testing.TB) string {
 }
 
 // Folder is a temporary folder that the account which runs Podman can pass
-// through: the testing package makes its own closed to others.
+// through: the testing package makes its own closed to others. At the end it goes, with
+// what appliances in it have left in the engine.
 func Folder(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "tresor-test-")
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	t.Cleanup(func() { Sweep(dir); _ = os.RemoveAll(dir) })
 	if err := os.Chmod(dir, 0o711); err != nil {
 		t.Fatal(err)
 	}

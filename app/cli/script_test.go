@@ -65,7 +65,7 @@ func (s *scripts) setup(env *testscript.Env) error {
 	if err != nil {
 		return err
 	}
-	env.Defer(func() { _ = os.RemoveAll(dir) })
+	env.Defer(func() { apptest.Sweep(dir); _ = os.RemoveAll(dir) })
 	if err := os.Chmod(dir, 0o711); err != nil {
 		return err
 	}
