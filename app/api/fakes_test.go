@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"os"
+	"strings"
 	"time"
 
 	"tresor/app/access"
@@ -10,6 +11,7 @@ import (
 	"tresor/app/gateway/link"
 	"tresor/app/gateway/plug"
 	"tresor/app/hub"
+	"tresor/fed/task"
 	"tresor/plugins/protocol"
 )
 
@@ -207,6 +209,10 @@ func (f *fakeHub) Result(_ context.Context, a access.Actor, _, _ string) (*hub.R
 
 func (f *fakeHub) Catalogue(_ context.Context, a access.Actor) ([]hub.Published, error) {
 	return []hub.Published{}, access.May(a, access.HubRead, access.Thing{})
+}
+
+func (f *fakeHub) Document(_ context.Context, a access.Actor, node, plugin, path string) (hub.Document, error) {
+	return hub.Document{Document: task.Document{Plugin: plugin, Path: path, Type: "text/markdown", SHA256: strings.Repeat("a", 64), Size: 2}, Body: []byte("hi")}, access.May(a, access.HubRead, access.Thing{})
 }
 
 func (f *fakeHub) Tokens(_ context.Context, a access.Actor) ([]hub.Token, error) {

@@ -1,11 +1,13 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/hex"
 	"mime"
 	"net/http"
+	"strings"
 	"time"
 
 	"tresor/app/access"
@@ -40,6 +42,7 @@ type HubDesk interface {
 	// Result opens what a node released of a task, one zip.
 	Result(ctx context.Context, actor access.Actor, task, node string) (*hub.ResultFile, error)
 	Catalogue(ctx context.Context, actor access.Actor) ([]hub.Published, error)
+	Document(ctx context.Context, actor access.Actor, node, plugin, path string) (hub.Document, error)
 
 	Tokens(ctx context.Context, actor access.Actor) ([]hub.Token, error)
 	NewToken(ctx context.Context, actor access.Actor, d hub.TokenDraft) (hub.Token, error)
@@ -70,6 +73,7 @@ func (s *Server) hubRoutes() []Route {
 		{Method: "POST", Path: task + "/cancel", Access: by(access.HubCancel), Summary: "Ask every node to stop its part of a task", endpoint: get(s.hubCancel)},
 		{Method: "GET", Path: task + "/results/{node}", Access: by(access.HubResults), Summary: "Download what a node released of a task (zip)", endpoint: download("application/zip", s.hubResult)},
 		{Method: "GET", Path: "/hub/catalogue", Access: by(access.HubRead), Summary: "What the nodes choose to publish", endpoint: get(s.hubCatalogue)},
+		{Method: "GET", Path: "/hub/nodes/{node}/documents/{plugin}", Access: by(access.HubRead), Summary: "Read a document that a node's plugin publishes", Query: []string{"path!"}, endpoint: download("application/octet-stream", s.hubDocument)},
 		{Method: "GET", Path: "/hub/tokens", Access: at(SignedIn, access.TokenRead), Summary: "List your own tokens for programs", endpoint: get(s.hubTokens)},
 		{Method: "POST", Path: "/hub/tokens", Access: by(access.HubToken), Summary: "Make a token with which a program sends tasks as you in one project; it is shown this once", Need: "name project", endpoint: create(s.hubNewToken)},
 		{Method: "DELETE", Path: "/hub/tokens/{token}", Access: at(SignedIn, access.TokenRevoke), Summary: "End a token", endpoint: done0(s.hubRevokeToken)},
@@ -190,6 +194,21 @@ func (s *Server) hubResult(c *call) error {
 func (s *Server) hubCatalogue(c *call) (List[hub.Published], error) {
 	all, err := s.Hub.Catalogue(c.ctx(), c.actor())
 	return listOf(all, ""), err
+}
+
+// hubDocument gives a document as a file to keep: whatever a node calls it, no
+// browser shows it as a page of this hub.
+func (s *Server) hubDocument(c *call) error {
+	d, err := s.Hub.Document(c.ctx(), c.actor(), c.path("node"), c.path("plugin"), c.query("path"))
+	if err != nil {
+		return err
+	}
+	h := c.w.Header()
+	h.Set("Content-Type", d.Type)
+	h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": d.Path[strings.LastIndexByte(d.Path, '/')+1:]}))
+	h.Set("ETag", `"`+d.SHA256+`"`)
+	http.ServeContent(c.w, c.r, "", time.Time{}, bytes.NewReader(d.Body))
+	return nil
 }
 
 func (s *Server) hubTokens(c *call) (List[hub.Token], error) {

@@ -82,8 +82,8 @@ func (s *Service) WriteResponse(w http.ResponseWriter, r *http.Request, who Call
 	}
 }
 
-// deliver writes the release or one file of it; an error means that nothing was
-// written yet.
+// deliver writes the release or one file of it, whole or the ranges that were asked
+// for (RFC 9110, section 14); an error means that nothing was written yet.
 func (s *Service) deliver(w http.ResponseWriter, r *http.Request, who Caller, plugin string, resp protocol.Response) error {
 	ctx := r.Context()
 	p, err := s.party(ctx, who)
@@ -186,7 +186,12 @@ func (s *Service) fileIn(ctx context.Context, x parcel, path string) (release.Fi
 
 // Published writes a ledger line about names and descriptions that a hub was shown.
 func (s *Service) Published(ctx context.Context, principal string, body []byte, correlation string) error {
-	e := Entry{Principal: principal, Direction: Out, What: WhatPublished, SHA256: digest(body), Bytes: int64(len(body)), Outcome: Sent, Correlation: correlation}
+	return s.shown(ctx, principal, body, "", correlation)
+}
+
+// shown is Published with a word on what it was.
+func (s *Service) shown(ctx context.Context, principal string, body []byte, text, correlation string) error {
+	e := Entry{Principal: principal, Direction: Out, What: WhatPublished, SHA256: digest(body), Bytes: int64(len(body)), Outcome: Sent, Text: text, Correlation: correlation}
 	if !s.tally.single(e, s.Now()) {
 		s.tally.add(e, body)
 		return nil

@@ -5,8 +5,9 @@
 // It owns the principals, their projects, quotas and tokens, the allow-list of
 // sources, the list of tasks that came through it, and the ledger. It never
 // decides more than the project and its people have: every task is a job in the
-// name of a local member, every byte that leaves comes from release.Open, and what
-// a caller may not see is answered like what does not exist. A request is accepted
+// name of a local member, every byte that leaves comes from release.Open (programs
+// inside also read and write their project's files, which stay inside), and what a
+// caller may not see is answered like what does not exist. A request is accepted
 // in one transaction with its job, its ledger line and its audit event, so a crash
 // leaves all or none, and the same request again is the same task. Counts of
 // reading are kept in memory for up to a minute; a crash loses those.
@@ -113,6 +114,7 @@ type Service struct {
 	guesses *buckets // wrong tokens, by address
 	probes  *buckets // names of files that are not in a tree, by caller
 	slots   *slots
+	shelves shelves // what plugins publish
 	puts    *allowances
 	wake    chan struct{} // holds one value when held jobs should be looked at soon
 	times   times

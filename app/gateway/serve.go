@@ -67,10 +67,11 @@ func (s *Service) ask(ctx context.Context, plugins Plugins, h *host, p *party, r
 	if len(req.Body) > MaxBody {
 		return protocol.Response{}, false, refuse(CodeTooLarge, fault.Invalid, "Send less at once.", "The request is larger than %d MiB.", MaxBody>>20)
 	}
-	server, err := plugins.Server(ctx, h.plugin)
-	if fault.KindOf(err) == fault.NotFound && err != nil {
-		return protocol.Response{}, false, refuse(CodeNotFound, fault.NotFound, "Check the address.", "There is no such service on this server.")
+	if path, ok := strings.CutPrefix(req.Path, publishedRoute); ok {
+		resp, err := s.showDocument(ctx, plugins, h, p, req, path)
+		return resp, err == nil, err
 	}
+	server, err := s.server(ctx, plugins, h.plugin)
 	if err != nil {
 		return protocol.Response{}, false, err
 	}
@@ -83,6 +84,15 @@ func (s *Service) ask(ctx context.Context, plugins Plugins, h *host, p *party, r
 		return protocol.Response{}, false, fault.New("gateway.ask", fault.Internal, "The service gave no valid answer. The operator finds more in the log.")
 	}
 	return resp, true, nil
+}
+
+// server finds the plugin that runs.
+func (s *Service) server(ctx context.Context, plugins Plugins, name string) (protocol.Server, error) {
+	server, err := plugins.Server(ctx, name)
+	if fault.KindOf(err) == fault.NotFound && err != nil {
+		return nil, refuse(CodeNotFound, fault.NotFound, "Check the address.", "There is no such service on this server.")
+	}
+	return server, err
 }
 
 // fromPlugin reads an error of a plugin's call. Its text is a stranger's.

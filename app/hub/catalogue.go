@@ -19,6 +19,7 @@ const (
 	maxText    = 4000 // bytes of a description
 	maxTitle   = 200
 	maxPlugins = 50
+	maxListed  = 1000 // documents
 )
 
 // factsOf keeps what a page shows of a node's words about itself.
@@ -32,7 +33,12 @@ func factsOf(p task.Ping) facts {
 
 // tidy cleans and shortens what a node publishes.
 func tidy(c task.Catalogue) task.Catalogue {
-	out := task.Catalogue{Node: clip(c.Node, maxTitle), Projects: []task.Project{}, Datasets: []task.Dataset{}}
+	out := task.Catalogue{Node: clip(c.Node, maxTitle), Projects: []task.Project{}, Datasets: []task.Dataset{}, Documents: []task.Document{}}
+	for _, d := range c.Documents[:min(len(c.Documents), maxListed)] {
+		if d.OK() {
+			out.Documents = append(out.Documents, d)
+		}
+	}
 	for _, p := range c.Projects[:min(len(c.Projects), maxNamed)] {
 		out.Projects = append(out.Projects, task.Project{Slug: clip(p.Slug, 60), Name: clip(p.Name, maxTitle)})
 	}
@@ -72,7 +78,7 @@ func (s *Service) Catalogue(ctx context.Context, actor access.Actor) ([]Publishe
 				continue
 			}
 			p := Published{Node: n.ID, Name: n.Name, Online: n.State == NodeOnline, At: n.CatalogueAt,
-				Catalogue: task.Catalogue{Projects: []task.Project{}, Datasets: []task.Dataset{}}}
+				Catalogue: task.Catalogue{Projects: []task.Project{}, Datasets: []task.Dataset{}, Documents: []task.Document{}}}
 			var text string
 			if err := tx.QueryRow(`SELECT catalogue FROM hub_node WHERE id = ?`, n.ID).Scan(&text); err != nil {
 				return err

@@ -34,6 +34,8 @@ type Catalogue struct {
 	Node     string    `json:"node"`
 	Projects []Project `json:"projects"`
 	Datasets []Dataset `json:"datasets"`
+	// Documents are what plugins publish; each lies at PublishedPath.
+	Documents []Document `json:"documents"`
 }
 
 // Project is a project in which the hub's tasks may run.

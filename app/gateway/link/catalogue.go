@@ -1,9 +1,13 @@
 package link
 
 import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"net/http"
 	"slices"
+	"time"
 
 	"tresor/app/access"
 	"tresor/app/dataset"
@@ -16,10 +20,11 @@ import (
 // showCatalogue answers what this appliance publishes to one hub, and writes down
 // that it did.
 func (s *Service) showCatalogue(w http.ResponseWriter, r *http.Request, h *hub) {
-	c := task.Catalogue{Node: s.Name, Projects: []task.Project{}, Datasets: []task.Dataset{}}
+	c := task.Catalogue{Node: s.Name, Projects: []task.Project{}, Datasets: []task.Dataset{}, Documents: []task.Document{}}
 	p, err := s.fresh(r, h)
 	if err == nil && p.Publishes {
 		err = s.DB.View(r.Context(), func(tx *store.Tx) error { return s.collect(tx, p, &c) })
+		c.Documents = s.documents(r.Context(), h, p)
 	}
 	if err != nil {
 		s.Logger.Error("the catalogue could not be made", "hub", h.name, "error", err)
@@ -81,6 +86,31 @@ func (s *Service) collect(tx *store.Tx, p gateway.Principal, c *task.Catalogue) 
 		}
 	}
 	return nil
+}
+
+// documentsWait bounds how long a catalogue waits for plugins that publish.
+const documentsWait = 20 * time.Second
+
+// documents lists what the hub's plugins publish to it. A plugin that cannot say so
+// now is left out: its page says why, and the rest of the catalogue is shown.
+func (s *Service) documents(ctx context.Context, h *hub, p gateway.Principal) []task.Document {
+	out := []task.Document{}
+	ctx, cancel := context.WithTimeout(ctx, documentsWait)
+	defer cancel()
+	for _, plugin := range s.reached(&p) {
+		docs, err := s.Gateway.Documents(ctx, s.Plugins, s.caller(h, ""), plugin)
+		if err != nil {
+			s.Logger.Warn("a plugin's documents are left out of a catalogue", "hub", h.name, "plugin", plugin, "error", err)
+		}
+		for _, d := range docs {
+			sum := sha256.Sum256(d.Body)
+			one := task.Document{Plugin: plugin, Path: d.Path, Type: d.ContentType, SHA256: hex.EncodeToString(sum[:]), Size: int64(len(d.Body))}
+			if one.OK() {
+				out = append(out, one)
+			}
+		}
+	}
+	return out
 }
 
 // published takes names and descriptions, and nothing that derives from a value:

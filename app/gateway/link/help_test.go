@@ -38,6 +38,8 @@ type desk struct {
 	published  []string
 	create     error // of the next Create
 	publish    error
+	documents  map[string][]protocol.Document // by plugin
+	docFault   error
 	down       int // so many answers fail
 	refuse     int // status of every answer; 0: as it should be
 }
@@ -147,6 +149,12 @@ func (d *desk) WriteResponse(w http.ResponseWriter, r *http.Request, _ gateway.C
 }
 
 func (d *desk) Seen(context.Context, string) {}
+
+func (d *desk) Documents(_ context.Context, _ gateway.Plugins, who gateway.Caller, plugin string) ([]protocol.Document, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.documents[plugin], d.docFault
+}
 
 func (d *desk) Published(_ context.Context, principal string, body []byte, _ string) error {
 	d.mu.Lock()

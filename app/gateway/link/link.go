@@ -47,6 +47,7 @@ type Gateway interface {
 	Serve(ctx context.Context, plugins gateway.Plugins, who gateway.Caller, plugin string, req protocol.Request) (protocol.Response, error)
 	WriteResponse(w http.ResponseWriter, r *http.Request, who gateway.Caller, plugin string, resp protocol.Response)
 	Seen(ctx context.Context, principal string)
+	Documents(ctx context.Context, plugins gateway.Plugins, who gateway.Caller, plugin string) ([]protocol.Document, error)
 	Published(ctx context.Context, principal string, body []byte, correlation string) error
 }
 

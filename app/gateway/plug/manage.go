@@ -144,6 +144,9 @@ func (s *Service) page(name string) (Plugin, bool) {
 	if p.LastError == "" {
 		p.LastError = e.poll
 	}
+	if p.LastError == "" {
+		p.LastError = e.publish
+	}
 	if !health.At.IsZero() {
 		p.Health = &health
 	}

@@ -83,6 +83,7 @@ type entry struct {
 	problem string             // why it is not started
 	health  protocol.Health
 	poll    string            // why the poller last ended
+	publish string            // why its documents are refused
 	set     protocol.Settings // as the plugin gets them; nil: to be made
 	stats   stats
 }

@@ -84,7 +84,7 @@ func (s *Service) stop(name string) {
 		return
 	}
 	proc, stop, polled := e.proc, e.stop, e.polled
-	e.proc, e.stop, e.problem, e.health, e.poll = nil, nil, "", protocol.Health{}, ""
+	e.proc, e.stop, e.problem, e.health, e.poll, e.publish = nil, nil, "", protocol.Health{}, "", ""
 	s.mu.Unlock()
 	stop()
 	proc.Stop()

@@ -49,8 +49,8 @@ func (s *Service) Server(ctx context.Context, name string) (protocol.Server, err
 		return nil, fault.WithNext(fault.Kinded(op, fault.Unavailable, err, "The plugin %s does not run.", name), "Try again in a moment; an operator sees more on the Federation page.")
 	}
 	d := proc.State().Description
-	if !has(d, "server") {
-		return nil, fault.New(op, fault.NotFound, "The plugin %s takes no requests.", name)
+	if !has(d, "server") && !has(d, "publisher") {
+		return nil, fault.New(op, fault.NotFound, "The plugin %s takes no requests and publishes nothing.", name)
 	}
 	if !s.settled(e) { // its defaults stand in what it says of itself
 		if err := s.remember(ctx, e, d); err != nil {
@@ -61,7 +61,7 @@ func (s *Service) Server(ctx context.Context, name string) (protocol.Server, err
 	if err != nil {
 		return nil, fault.Wrap(op, err)
 	}
-	return &server{e: e, remote: remote, set: set, now: s.Now}, nil
+	return &server{s: s, e: e, remote: remote, set: set, now: s.Now, publishes: has(d, "publisher")}, nil
 }
 
 // settled reports whether the plugin's settings are known already.
@@ -71,7 +71,7 @@ func (s *Service) settled(e *entry) bool {
 	return e.set != nil
 }
 
-// Published lists the plugins that answer requests now, by name.
+// Published lists the plugins that answer requests or publish documents now, by name.
 func (s *Service) Published() []string {
 	var out []string
 	for _, name := range s.names() {
@@ -84,7 +84,7 @@ func (s *Service) Published() []string {
 		}
 		s.mu.Unlock()
 		if up {
-			if st := proc.State(); st.Running && has(st.Description, "server") {
+			if st := proc.State(); st.Running && (has(st.Description, "server") || has(st.Description, "publisher")) {
 				out = append(out, name)
 			}
 		}
@@ -103,10 +103,12 @@ func (s *Service) Known(name string) bool {
 
 // server is a plugin's door, with its settings and its counts.
 type server struct {
-	e      *entry
-	remote *protocol.Remote
-	set    protocol.Settings
-	now    func() time.Time
+	s         *Service
+	e         *entry
+	remote    *protocol.Remote
+	set       protocol.Settings
+	now       func() time.Time
+	publishes bool
 }
 
 // ServeRequest hands the request on.
