@@ -124,6 +124,7 @@ func slugOfData(id string) string {
 
 func newHouse(t testing.TB) *house {
 	t.Helper()
+	dir := t.TempDir() // before the cleanup: it goes when nobody writes into it any more
 	h := &house{t: t, live: live.New(), runner: fake.New(), people: map[string]identity.Person{}, images: &images{}}
 	t.Cleanup(func() {
 		if h.halt != nil {
@@ -132,7 +133,6 @@ func newHouse(t testing.TB) *house {
 		_ = h.runner.Close()
 		_ = h.db.Close()
 	})
-	dir := t.TempDir()
 	in := func(name string) string { return filepath.Join(dir, name) }
 	h.vaultDir = in("vault")
 	must := func(err error) {
