@@ -183,6 +183,7 @@ func (r *Runner) collectLive(ctx context.Context, s sandbox.Spec, l *agent.Link,
 	if err != nil {
 		return c, r.linkError(ctx, s.Ref, err)
 	}
+	r.noteMemory(ctx, s.Ref)
 	return c, r.dismiss(ctx, s.Ref, l)
 }
 

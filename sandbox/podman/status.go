@@ -16,6 +16,7 @@ import (
 // state is the part of Podman's inspect answer that we read.
 type state struct {
 	Status     string
+	CgroupPath string
 	OOMKilled  bool
 	ExitCode   int
 	StartedAt  time.Time
@@ -80,6 +81,7 @@ func (r *Runner) status(ctx context.Context, ref sandbox.Ref, st state) sandbox.
 		out.TimedOut, out.LogTruncated, out.Unplaced = word.TimedOut, word.Dropped > 0, word.Unplaced
 	}
 	if out.Phase == sandbox.Exited {
+		st.OOMKilled = st.OOMKilled || r.keep(ref).outOfMemory()
 		settle(&out, st, k.Spec.Limits.Wall)
 	}
 	return out
