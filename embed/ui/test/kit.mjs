@@ -1,5 +1,6 @@
 // What the walk stands on: the browser, people in rooms of their own, named
 // checks, and the look at a page (axe, width, keyboard, what the browser said).
+import { createHmac } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { chromium } from 'playwright-core'
 import axe from 'axe-core'
@@ -94,6 +95,23 @@ export class Person {
     })
   }
 
+  // enrol opens the one-time link of a new account and does what it asks: a password
+  // and a second factor.
+  async enrol(link) {
+    await this.expecting(/401.*\/api\/v1\/session/, async () => {
+      await this.page.goto(link)
+      await this.button('Sign in').click()
+      await this.heading('Set up your account')
+    })
+    await this.field(/^New password ?At least/).fill('four calm words here')
+    await this.field('New password again').fill('four calm words here')
+    await this.button('Save the password').click()
+    await this.page.getByAltText(/QR code/).waitFor()
+    await this.field('Code from your authenticator').fill(codeOf(await this.page.locator('code.key').innerText()))
+    await this.button('Confirm the code').click()
+    await this.page.getByRole('navigation', { name: 'Main' }).waitFor({ state: 'attached' })
+  }
+
   button(name) { return this.page.getByRole('button', { name, exact: typeof name === 'string' }) }
   link(name) { return this.page.getByRole('link', { name, exact: typeof name === 'string' }) }
   field(name) { return this.page.getByLabel(name) }
@@ -110,6 +128,24 @@ export class Person {
     await this.page.getByRole('heading', { level: 1 }).waitFor()
     await this.page.waitForLoadState('networkidle')
   }
+}
+
+// review goes in from Home, opens every file and casts a vote.
+export async function review(p, title, vote, comment) {
+  await p.go('/')
+  await p.link(new RegExp(title)).first().click()
+  await p.heading(title)
+  const files = p.page.getByRole('navigation', { name: 'Files of the request' }).getByRole('button')
+  await files.first().waitFor()
+  for (const f of await files.all()) {
+    await f.click()
+    await p.page.getByRole('region', { name: 'Table, scrollable' }).waitFor()
+    await p.page.waitForLoadState('networkidle')
+  }
+  await p.page.getByRole('radio', { name: new RegExp(`^${vote}`) }).check()
+  await p.page.getByRole('textbox', { name: /^Comment/ }).fill(comment)
+  await p.button('Cast your vote').click()
+  await p.button('Cast your vote').waitFor({ state: 'detached' })
 }
 
 // look examines the page as it stands in both sizes and both themes. primary says
@@ -133,6 +169,15 @@ export async function look(person, name, primary = false) {
   await page.setViewportSize(sizes[0])
   await page.emulateMedia({ colorScheme: 'light' })
   if (primary) await check(`${name}, primary action by Tab`, () => reach(page, primary), page)
+}
+
+// codeOf is what an authenticator app shows for a secret now (RFC 6238).
+function codeOf(secret) {
+  const bits = [...secret.replace(/\s/g, '')].map((c) => 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'.indexOf(c).toString(2).padStart(5, '0')).join('')
+  const step = Buffer.alloc(8)
+  step.writeBigUInt64BE(BigInt(Math.floor(Date.now() / 30_000)))
+  const sum = createHmac('sha1', Buffer.from(bits.match(/.{8}/g).map((b) => parseInt(b, 2)))).update(step).digest()
+  return String((sum.readUInt32BE(sum[19] & 15) & 0x7fffffff) % 1e6).padStart(6, '0')
 }
 
 async function fits(page) {

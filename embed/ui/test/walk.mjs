@@ -3,14 +3,19 @@
 // looked at in two sizes and two themes. See scripts/walk for how it is called:
 //
 //   node walk.mjs '{"base": "http://…", "links": {"operator": …, "researcher": …,
-//                   "checker1": …, "checker2": …}, "shots": "FOLDER"}'
+//                   "checker1": …, "checker2": …, "lead": …, "hub": …},
+//                   "hub": "http://…", "shots": "FOLDER"}'
+//
+// lead and hub are links of accounts that still have to be set up: the project's lead,
+// and the first operator of the hub at the address `hub`.
 //
 // Prints `ok - name` or `not ok - name: why`, then `walk: N passed, M failed`.
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { Person, check, finish, look, must, quiet, start, story } from './kit.mjs'
+import { federation } from './federation.mjs'
+import { Person, check, finish, look, must, quiet, review, start, story } from './kit.mjs'
 
-const { base, links, shots } = JSON.parse(process.argv[2])
+const { base, hub, links, shots } = JSON.parse(process.argv[2])
 const query = (name) => readFileSync(new URL(`../../demo/${name}.sql`, import.meta.url), 'utf8')
 const soon = { timeout: 90_000 } // a job's time, on a busy machine
 
@@ -43,24 +48,6 @@ async function analyse(p, { name, outputs }) {
 
 async function describe(p, texts) {
   for (const [label, text] of Object.entries(texts)) await p.field(new RegExp(`^${label}`)).fill(text)
-}
-
-// review goes in from Home, opens every file and casts a vote.
-async function review(p, title, vote, comment) {
-  await p.go('/')
-  await p.link(new RegExp(title)).first().click()
-  await p.heading(title)
-  const files = p.page.getByRole('navigation', { name: 'Files of the request' }).getByRole('button')
-  await files.first().waitFor()
-  for (const f of await files.all()) {
-    await f.click()
-    await p.page.getByRole('region', { name: 'Table, scrollable' }).waitFor()
-    await p.page.waitForLoadState('networkidle')
-  }
-  await p.page.getByRole('radio', { name: new RegExp(`^${vote}`) }).check()
-  await p.page.getByRole('textbox', { name: /^Comment/ }).fill(comment)
-  await p.button('Cast your vote').click()
-  await p.button('Cast your vote').waitFor({ state: 'detached' })
 }
 
 // In.
@@ -256,6 +243,10 @@ await check('olga verifies the audit log', async () => {
   quiet(olga)
 }, olga.page)
 
+// The federation: a hub, this node, and a client.
+const [lena, otto, hanna] = await Promise.all([['lena', base], ['otto', hub], ['hanna', hub]].map(([n, b]) => Person.enter(browser, n, b)))
+await federation({ rosa, carl, cemile, olga, lena, otto, hanna, nodeBase: base, hubBase: hub, links, project: at.project, shots })
+
 // Somebody new.
 const nina = await Person.enter(browser, 'nina', base)
 const entered = await check('olga creates an account and nina opens its link', async () => {
@@ -285,6 +276,17 @@ if (entered) {
     quiet(nina)
   }, nina.page)
   await look(nina, 'enrol', 'Confirm the code')
+  await check('to disable a person asks first', async () => {
+    await olga.go('/people')
+    await olga.button('Disable Nina Roth').click()
+    const dialog = olga.page.getByRole('dialog', { name: 'Disable Nina Roth' })
+    await dialog.getByRole('button', { name: 'Keep as it is' }).click()
+    await olga.button('Disable Nina Roth').click()
+    await olga.page.screenshot({ path: `${shots}/disable.png` })
+    await dialog.getByRole('button', { name: 'Disable the account' }).click()
+    await olga.button('Enable Nina Roth').waitFor()
+    quiet(olga)
+  }, olga.page)
 }
 await check('rosa signs out', async () => {
   await rosa.page.setViewportSize({ width: 1280, height: 800 })

@@ -50,7 +50,7 @@ export interface HubTask { id: string; name: string; project: string; project_sl
 export interface Published { node_id: string; node: string; online: boolean; at?: string; catalogue: { node: string; projects?: { slug: string; name: string }[]; datasets?: { slug: string; name: string; description?: string; version?: number; tables?: { name: string; description?: string; columns?: { name: string; type?: string; description?: string }[] }[] }[] } }
 
 export const ledgerWords: Record<string, string> = {
-  'task.create': 'Task', 'task.cancel': 'Cancel', 'task.read': 'Asked how tasks stand', 'release.sent': 'Released files', refused: 'Request', published: 'Catalogue',
+  'task.create': 'Task', 'task.cancel': 'Cancel', 'task.read': 'Asked how tasks stand', 'input.fetched': 'Input from a listed source', 'release.sent': 'Released files', refused: 'Request', published: 'Catalogue',
 }
 export const airlockWords: Record<string, string> = {
   submit: 'Outputs go to review at once, and leave when the checkers have approved them', sponsor: 'The sponsor sends outputs to review and releases them',
