@@ -244,14 +244,18 @@ func TestKeyFile(t *testing.T) {
 	if err != nil || again.get().id() != k.get().id() {
 		t.Fatalf("%v", err)
 	}
-	if err := k.begin(time.Now().Add(time.Hour)); err != nil {
+	begun, err := k.get().begun(time.Now().Add(time.Hour))
+	if err == nil {
+		err = k.put(begun)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	next := k.get().Succession.New.ID()
 	if again, err = openKeys(path); err != nil || again.get().Succession.New.ID() != next {
 		t.Fatalf("a rotation did not survive: %v", err)
 	}
-	if err := again.finish(); err != nil || again.get().id() != next || again.get().Next != nil {
+	if err := again.put(again.get().finished()); err != nil || again.get().id() != next || again.get().Next != nil {
 		t.Fatalf("%v", err)
 	}
 	for name, content := range map[string]string{"empty": "", "no key": `{}`, "short": `{"key":"AAAA"}`, "next alone": `{"key":"` + "AAAA" + `","next":"AAAA"}`} {

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/json"
@@ -23,6 +24,18 @@ type keyPair struct {
 }
 
 func (k keyPair) id() wire.KeyID { return wire.KeyOf(k.Key).ID() }
+
+// event is what the audit log says of the change that led to a pair.
+func (k keyPair) event() (verb string, key wire.KeyID) {
+	if k.Next != nil {
+		return "hub.rotating", k.Succession.New.ID()
+	}
+	return "hub.rotated", k.id()
+}
+
+func (k keyPair) same(o keyPair) bool {
+	return bytes.Equal(k.Key, o.Key) && bytes.Equal(k.Next, o.Next)
+}
 
 // keyFile keeps the pair in one file. A crash while it is written leaves the old
 // pair or the new one.
@@ -84,28 +97,18 @@ func (k *keyFile) put(p keyPair) error {
 	return nil
 }
 
-// begin announces a new key to the nodes; a rotation that is under way goes on.
-func (k *keyFile) begin(until time.Time) error {
-	p := k.get()
-	if p.Next != nil {
-		return nil
-	}
+// begun is the pair with a new key that is announced to the nodes.
+func (k keyPair) begun(until time.Time) (keyPair, error) {
 	_, next, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
-		return err
+		return keyPair{}, err
 	}
-	p.Next, p.Succession = next, wire.NewSuccession(p.Key, next, until)
-	return k.put(p)
+	k.Next, k.Succession = next, wire.NewSuccession(k.Key, next, until)
+	return k, nil
 }
 
-// finish makes the next key the key.
-func (k *keyFile) finish() error {
-	p := k.get()
-	if p.Next == nil {
-		return nil
-	}
-	return k.put(keyPair{Key: p.Next})
-}
+// finished is the pair in which the next key is the key.
+func (k keyPair) finished() keyPair { return keyPair{Key: k.Next} }
 
 func syncFolder(dir string) error {
 	d, err := os.Open(dir)

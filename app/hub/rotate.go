@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"tresor/app/access"
@@ -54,12 +55,11 @@ func (s *Service) Rotate(ctx context.Context, actor access.Actor) (Overview, err
 	if err := access.May(actor, access.HubManage, access.Thing{}); err != nil {
 		return Overview{}, fault.Wrap(op, err)
 	}
-	if s.keys.get().Next == nil {
-		if err := s.keys.begin(s.Now().Add(overlap)); err != nil {
-			return Overview{}, fault.Wrap(op, err)
+	if old := s.keys.get(); old.Next == nil {
+		next, err := old.begun(s.Now().Add(overlap))
+		if err == nil {
+			err = s.rekey(ctx, actor, old, next)
 		}
-		next := s.keys.get().Succession.New.ID()
-		err := s.DB.Update(ctx, func(tx *store.Tx) error { return s.note(tx, actor, "hub.rotating", "hub", "", "key", string(next)) })
 		if err != nil {
 			return Overview{}, fault.Wrap(op, err)
 		}
@@ -82,8 +82,53 @@ func (s *Service) settle(ctx context.Context) error {
 			return nil
 		}
 	}
-	if err := s.keys.finish(); err != nil {
-		return err
+	return s.rekey(ctx, system, k, k.finished())
+}
+
+// rekey keeps a pair with its event. The file comes last, and the old one is put
+// back when the event is not kept; what a crash leaves between the two, recordKeys
+// completes.
+func (s *Service) rekey(ctx context.Context, actor access.Actor, old, next keyPair) error {
+	err := s.DB.Update(ctx, func(tx *store.Tx) error {
+		if err := s.noteKeys(tx, actor, next); err != nil {
+			return err
+		}
+		return s.keys.put(next)
+	})
+	if err != nil && s.keys.get().same(next) {
+		err = errors.Join(err, s.keys.put(old))
 	}
-	return s.DB.Update(ctx, func(tx *store.Tx) error { return s.note(tx, system, "hub.rotated", "hub", "", "key", string(next)) })
+	return err
+}
+
+// noteKeys appends the event that led to a pair.
+func (s *Service) noteKeys(tx *store.Tx, actor access.Actor, k keyPair) error {
+	verb, key := k.event()
+	return s.note(tx, actor, verb, "hub", "", "key", string(key))
+}
+
+// recordKeys appends the event of a change that a crash cut off after its file.
+func (s *Service) recordKeys(ctx context.Context) error {
+	k := s.keys.get()
+	verb, key := k.event()
+	return s.DB.Update(ctx, func(tx *store.Tx) error {
+		list, err := s.Log.Timeline(tx, "hub")
+		if err != nil {
+			return err
+		}
+		announced := false
+		for _, e := range list {
+			if e.Detail["key"] != string(key) {
+				continue
+			}
+			if e.Verb == verb {
+				return nil
+			}
+			announced = true
+		}
+		if k.Next == nil && !announced {
+			return nil // the first key
+		}
+		return s.noteKeys(tx, system, k)
+	})
 }

@@ -29,6 +29,9 @@ type worker struct {
 // Run sends, asks and fetches until ctx ends.
 func (s *Service) Run(ctx context.Context) error {
 	s.sweepResults()
+	if err := s.recordKeys(ctx); err != nil && ctx.Err() == nil {
+		return fault.Wrap("hub.Run", err)
+	}
 	s.mu.Lock()
 	s.run = ctx
 	s.mu.Unlock()
