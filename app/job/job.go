@@ -8,7 +8,8 @@
 // made, the container's name follows from it, and a container is removed only
 // after the job's end is durable: so after a crash Run finds every container
 // again, and none runs twice for one attempt. The package never gives bytes to a
-// door; what a program writes reaches people through workspace and airlock.
+// door; what a program writes reaches people through workspace and airlock, and
+// other programs inside through TaskOutput.
 package job
 
 import (
