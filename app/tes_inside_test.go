@@ -95,6 +95,10 @@ n=20
 for path in /api/v1/session /api/v1/jobs /metrics /fed/v1/link / /index.html /ga4gh/loopback/v1/x /ga4gh/tes/../../api/v1/session /ga4gh/tes/releases/`+foreign+` /ga4gh/tes/v1/../../../api/v1/people /ga4gh/TES/v1/tasks //api/v1/session http://localhost/api/v1/session; do
   n=$((n+1)); [ "$(status "GET $path")" = 404 ] || { echo "$path gives $(status "GET $path")"; exit $n; }
 done
+for path in /project/../../etc/passwd /project/%2e%2e/%2e%2e/etc/passwd /project/../beyond/x /project//etc/passwd /project/none; do
+  n=$((n+1)); case "$(status "GET $path")" in 4*) ;; *) echo "$path gives $(status "GET $path")"; exit $n ;; esac
+done
+[ "$(status "GET /project/")" = 200 ] || exit 39
 [ "$(status "CONNECT example.org:443")" = 200 ] && exit 40
 [ "$(status "GET /api/v1/session" "admin.local")" = 404 ] || exit 41
 env | grep -i -E 'trs_|token|password' && exit 42
