@@ -33,18 +33,22 @@ func (s *Service) meetJob(tx *store.Tx, who Caller) (*party, error) {
 		return nil, l.standing
 	}
 	p := &party{kind: Inside, key: key, name: "a program of job " + j.ID, via: key, bound: j.Project, lent: []lent{l}}
-	root, machine, err := rootOf(tx, key)
+	root, owner, err := rootOf(tx, key)
 	if err != nil {
 		return nil, err
 	}
 	p.counts = []counted{{root, insideQuotas}}
-	if machine == "" {
+	if owner == "" { // a job that did not come through this door
 		return p, nil
 	}
-	if p.record, err = s.find(tx, machine); err != nil {
+	if strings.HasPrefix(owner, personPrefix) {
+		p.counts = append(p.counts, counted{owner, personQuotas})
+		return p, nil
+	}
+	if p.record, err = s.find(tx, owner); err != nil {
 		return nil, err
 	}
-	p.counts = append(p.counts, counted{machine, p.record.Quotas})
+	p.counts = append(p.counts, counted{owner, p.record.Quotas})
 	all, err := pausedAll(tx)
 	if err != nil {
 		return nil, err
@@ -133,20 +137,23 @@ func (s *Service) MayReplace(tx *store.Tx, j job.Job, f tree.File) error {
 
 // machineOf is the principal to whose work a job belongs; "": to no machine's.
 func machineOf(tx *store.Tx, id string) (string, error) {
-	_, machine, err := rootOf(tx, insidePrefix+id)
-	return machine, err
+	_, owner, err := rootOf(tx, insidePrefix+id)
+	if strings.HasPrefix(owner, personPrefix) {
+		owner = ""
+	}
+	return owner, err
 }
 
+// personPrefix begins the key of a person, whichever of their tokens they use.
+const personPrefix = "person:"
+
 // rootOf climbs from a key to the job at which a chain of programs inside began.
-// root is that job's own inside key, "" when the key is no program's; machine is the
-// principal that the chain, or the key itself, belongs to.
-func rootOf(tx *store.Tx, key string) (root, machine string, err error) {
+// root is that job's own inside key, "" when the key is no program's; owner is the key
+// of the principal or the person to whom the chain, or the key itself, belongs.
+func rootOf(tx *store.Tx, key string) (root, owner string, err error) {
 	for {
 		id, inside := strings.CutPrefix(key, insidePrefix)
 		if !inside {
-			if strings.HasPrefix(key, "person:") {
-				key = ""
-			}
 			return root, key, nil
 		}
 		root = key

@@ -135,3 +135,38 @@ func TestRevokeWhileTasksCome(t *testing.T) {
 		t.Errorf("%d tasks are there, %d were acknowledged", n, len(taken))
 	}
 }
+
+// TestManyTokensAreOnePerson: what one person has open is counted over all their tokens,
+// projects and programs, before and after a start of the server.
+func TestManyTokensAreOnePerson(t *testing.T) {
+	before := personQuotas
+	personQuotas.OpenTasks = 4
+	t.Cleanup(func() { personQuotas = before })
+	h := newHouse(t)
+	h.run()
+	_, err := h.projects.SetMember(ctx, h.as("olga"), "borealis", h.people["rosa"].ID, "researcher")
+	h.must(err)
+	one, _ := h.person("rosa", "aurora")
+	two, _ := h.person("rosa", "borealis")
+	lena, _ := h.person("lena", "aurora")
+	waits := request("sleep")
+	waits.Tasks[0].Image, waits.Outputs = "not/here:1", nil
+	_, inside := h.working(one)
+	h.submit(two, waits)
+	h.submit(inside, waits)
+	last := h.submit(one, waits)
+	for range 2 {
+		for name, who := range map[string]Caller{"one token": one, "another": two, "a program inside": inside} {
+			_, err := h.host(who).Submit(ctx, waits)
+			if err == nil {
+				t.Fatalf("%s: taken", name)
+			}
+			h.wantRefusal(err, CodeQuota, "open tasks")
+		}
+		h.fresh()
+	}
+	h.submit(lena, waits)
+	h.must(h.host(one).Cancel(ctx, last.ID))
+	h.until(one, last.ID, "cancelled")
+	h.submit(two, waits)
+}

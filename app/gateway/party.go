@@ -176,5 +176,5 @@ func (s *Service) meetPerson(tx *store.Tx, who Caller) (*party, error) {
 	if l.standing != nil { // the account is disabled, or its person has left the project
 		return nil, &refusal{code: CodeUnknown, err: fault.WithNext(fault.New("gateway.party", fault.Denied, "The person of this token may not work in its project any more."), "Ask the lead of the project.")}
 	}
-	return &party{kind: Human, key: "person:" + person, name: l.actor.Name, via: via, bound: projectID, lent: []lent{l}}, nil
+	return &party{kind: Human, key: personPrefix + person, counts: []counted{{personPrefix + person, personQuotas}}, name: l.actor.Name, via: via, bound: projectID, lent: []lent{l}}, nil
 }

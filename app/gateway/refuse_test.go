@@ -65,9 +65,9 @@ func TestSubmitRefusals(t *testing.T) {
 		{"an address with a secret", nil, input("https://user:hunter2@data.example.org/x?sig=hunter2"), CodeSource, "data.example.org/x?…"},
 		{"a folder at an address", nil, folder("https://data.example.org/x/"), CodeSource, "one by one"},
 		{"another scheme", nil, input("ftp://data.example.org/x"), CodeSource, "not one"},
-		{"the whole tree", nil, folder("file:///project/"), CodeMalformed, "whole tree"},
+		{"the whole tree", nil, folder("file:///project/"), CodeMalformed, "all of the project's files"},
 		{"no such file in the tree", nil, input("file:///project/nothing.csv"), CodeMalformed, "nothing.csv"},
-		{"the whole tree as target", nil, func(r *protocol.JobRequest) { r.Outputs[0].Target = "file:///project/" }, CodeMalformed, "whole tree"},
+		{"the whole tree as target", nil, func(r *protocol.JobRequest) { r.Outputs[0].Target = "file:///project/" }, CodeMalformed, "all of the project's files"},
 		{"a folder with content", nil, func(r *protocol.JobRequest) {
 			r.Inputs = []protocol.Input{{Path: "/work/in", Directory: true, HasContent: true, Content: []byte("x")}}
 		}, CodeMalformed, "folder and has content"},

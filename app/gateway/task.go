@@ -111,11 +111,11 @@ func (s *Service) Moved(tx *store.Tx, j job.Job) error {
 		return fault.Wrap("gateway.Moved", err)
 	}
 	if ended != nil {
-		root, machine, err := rootOf(tx, key)
+		root, owner, err := rootOf(tx, key)
 		if err != nil {
 			return err
 		}
-		tx.AfterCommit(func() { s.counts.ended(root, machine) })
+		tx.AfterCommit(func() { s.counts.ended(root, owner) })
 	}
 	if j.State == job.Held {
 		tx.AfterCommit(s.nudge)
@@ -168,7 +168,7 @@ func (s *Service) Allowed(tx *store.Tx, j job.Job) error {
 	if err != nil {
 		return fault.Wrap(op, err)
 	}
-	_, machine, err := rootOf(tx, t.principal)
+	machine, err := machineOf(tx, j.ID)
 	if err != nil || machine == "" {
 		return err
 	}
