@@ -204,7 +204,7 @@ func (s *Server) hubDocument(c *call) error {
 		return err
 	}
 	h := c.w.Header()
-	h.Set("Content-Type", d.Type)
+	h.Set("Content-Type", "application/octet-stream") // its own type stands in the catalogue
 	h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": d.Path[strings.LastIndexByte(d.Path, '/')+1:]}))
 	h.Set("ETag", `"`+d.SHA256+`"`)
 	http.ServeContent(c.w, c.r, "", time.Time{}, bytes.NewReader(d.Body))

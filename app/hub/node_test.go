@@ -168,7 +168,15 @@ func (n *fakeNode) routes() http.Handler {
 		fmt.Fprintf(w, `{"name":%q,"version":"9.8.7","time":"2026-11-24T12:00:00Z","plugins":["tes"]}`, n.name)
 	})
 	mux.HandleFunc(task.PathCatalogue, func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprintf(w, `{"node":%q,"projects":[{"slug":%q,"name":"Aurora"}],"datasets":[{"slug":"rand","name":"RAND","projects":[]}]}`, n.name, n.remote())
+		fmt.Fprintf(w, `{"node":%q,"projects":[{"slug":%q,"name":"Aurora"}],"datasets":[{"slug":"rand","name":"RAND","projects":[]}],"documents":%s}`, n.name, n.remote(), publishedHere)
+	})
+	mux.HandleFunc("/ga4gh/tes/published/{path...}", func(w http.ResponseWriter, r *http.Request) {
+		text, ok := map[string]string{"a/index.json": "{}", "changed.txt": "not what was listed", "long.txt": strings.Repeat("x", task.MaxDocument+1)}[r.PathValue("path")]
+		if !ok {
+			http.NotFound(w, r)
+			return
+		}
+		_, _ = w.Write([]byte(text))
 	})
 	mux.HandleFunc("/ga4gh/tes/v1/tasks/{id}", n.show)
 	mux.HandleFunc("/ga4gh/tes/releases/{id}", func(w http.ResponseWriter, r *http.Request) {
