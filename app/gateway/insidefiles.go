@@ -21,6 +21,10 @@ const ProjectPath = "/project/"
 // bytes. A connection out of a container carries little more (sandbox/podman).
 const MaxInsideFile = 200 << 20
 
+// mostFiles is how many files one job reads and writes at a time: what is on its way
+// in lies on the disk before it is counted.
+const mostFiles = 4
+
 // Listing is a folder of the project's tree, as a program inside sees it.
 type Listing struct {
 	Files []tree.File `json:"files"`
@@ -32,7 +36,7 @@ type Listing struct {
 // a file, GET of a folder (with a slash at its end), PUT of a file. Nothing of it
 // leaves the project: bytes come from its tree and go to it.
 func (s *Service) projectFiles(w http.ResponseWriter, r *http.Request, who Caller) {
-	leave, err := s.slots.enter("files:"+who.ID, mostArrived)
+	leave, err := s.slots.enter("files:"+who.ID, mostFiles)
 	if err == nil {
 		defer leave()
 		err = s.projectFile(w, r, who, strings.TrimPrefix(r.URL.Path, ProjectPath))
