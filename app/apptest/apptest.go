@@ -64,6 +64,7 @@ func Start(t testing.TB, o Options) *Rig {
 	}
 	if o.Fake != nil {
 		o.Fake.SetInside(a.ServeInside)
+		t.Cleanup(func() { _ = o.Fake.Close() }) // after Stop
 	}
 	r := &Rig{App: a, Data: o.Data, keep: keep, t: t, stop: cancel, done: make(chan error, 1)}
 	t.Cleanup(r.Stop)
