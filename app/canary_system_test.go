@@ -247,7 +247,7 @@ func (f *federation) outsiders(told *bytes.Buffer) map[string]*tesclient.Client 
 	f.rosa.must("POST", "/tokens", map[string]any{"name": "test", "project": demo.ProjectSlug, "days": 1}, &own)
 	out := map[string]*tesclient.Client{}
 	for who, token := range map[string]string{"client": tk.Token, "person": own.Token} {
-		out[who] = &tesclient.Client{Base: "http://" + f.nodeAt + "/ga4gh/tes/v1", Token: token, HTTP: &http.Client{Timeout: 20 * time.Second, Transport: recording{told}}}
+		out[who] = &tesclient.Client{Base: "http://" + f.nodeAt + "/ga4gh/tes/v1", Token: token, HTTP: &http.Client{Timeout: time.Minute, Transport: recording{told}}}
 	}
 	return out
 }
@@ -270,7 +270,7 @@ func (r recording) RoundTrip(q *http.Request) (*http.Response, error) {
 // ask asks for everything about a task that there is, and for much that there is not.
 func ask(t *testing.T, c *tesclient.Client, id string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	for _, view := range []string{"MINIMAL", "BASIC", "FULL", "ALL"} {
 		_, _ = c.Get(ctx, id, view) // refusals are answers too

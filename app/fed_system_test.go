@@ -69,7 +69,7 @@ func (f *federation) people() {
 	hub.must("PUT", "/hub/projects/"+p.ID+"/members/"+hanna, map[string]string{"role": "researcher"}, nil)
 	var tk struct{ Token string }
 	f.hub.seat("hanna").must("POST", "/hub/tokens", map[string]any{"name": "test", "project": p.ID, "days": 1}, &tk)
-	f.client = &tesclient.Client{Base: "http://" + f.hubAt + "/ga4gh/tes/v1", Token: tk.Token, HTTP: &http.Client{Timeout: 20 * time.Second}}
+	f.client = &tesclient.Client{Base: "http://" + f.hubAt + "/ga4gh/tes/v1", Token: tk.Token, HTTP: &http.Client{Timeout: time.Minute}}
 	var list struct {
 		Items []struct{ Handle string }
 	}
@@ -122,7 +122,7 @@ func (f *federation) image(archive []byte, file string) {
 // cli runs the command line against a server until it succeeds.
 func (f *federation) cli(p *program, args ...string) string {
 	f.t.Helper()
-	for end := time.Now().Add(60 * time.Second); ; time.Sleep(200 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(200 * time.Millisecond) {
 		var stderr bytes.Buffer
 		cmd := exec.Command(apptest.Binary(f.t), append(args, "--data", p.data)...)
 		cmd.Stderr = &stderr
@@ -139,7 +139,7 @@ func (f *federation) cli(p *program, args ...string) string {
 // send gives a task to the hub and returns its id.
 func (f *federation) send(task tesclient.Task) string {
 	f.t.Helper()
-	for end := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		id, err := f.client.Create(f.t.Context(), task)
 		if err == nil {
 			return id
@@ -187,7 +187,7 @@ func (f *federation) job(name string) jobView {
 func (f *federation) untilJob(name string, states ...string) jobView {
 	f.t.Helper()
 	var j jobView
-	for end := time.Now().Add(60 * time.Second); time.Now().Before(end); time.Sleep(30 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(30 * time.Millisecond) {
 		j = f.job(name)
 		for _, s := range states {
 			if j.State == s {
@@ -202,7 +202,7 @@ func (f *federation) untilJob(name string, states ...string) jobView {
 // request waits until the job's outputs are under review.
 func (f *federation) request(job string) (id string, items []string) {
 	f.t.Helper()
-	for end := time.Now().Add(60 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		var r struct {
 			ID, State string
 			Items     []struct{ ID string }

@@ -55,7 +55,7 @@ func (r *fedRig) personClient(t *testing.T) *tesclient.Client {
 	t.Helper()
 	var made struct{ Token string }
 	r.rosa.Must("POST", "/tokens", map[string]any{"name": "test", "project": demo.ProjectSlug, "days": 1}, &made)
-	return &tesclient.Client{Base: r.URL + "/ga4gh/tes/v1", Token: made.Token, HTTP: &http.Client{Timeout: 20 * time.Second}}
+	return &tesclient.Client{Base: r.URL + "/ga4gh/tes/v1", Token: made.Token, HTTP: &http.Client{Timeout: time.Minute}}
 }
 
 // localWork are tasks of the project's own people.
@@ -84,7 +84,7 @@ func (l *localWork) one(t *testing.T) time.Duration {
 
 // raw sends any request over the link and returns the status and the body's beginning.
 func (r *fedRig) raw(ctx context.Context, method, path, body string) (int, string, error) {
-	c := &http.Client{Transport: r.hub.RoundTripper(r.node), Timeout: 20 * time.Second}
+	c := &http.Client{Transport: r.hub.RoundTripper(r.node), Timeout: time.Minute}
 	q, err := http.NewRequestWithContext(ctx, method, "http://node/", strings.NewReader(body))
 	if err != nil {
 		return 0, "", err

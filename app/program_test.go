@@ -112,7 +112,7 @@ func (p *program) seat(as string) *seat {
 func (p *program) signIn(address, handle string) *seat {
 	p.t.Helper()
 	d := &seat{t: p.t, http: &http.Client{Timeout: 30 * time.Second}, base: "http://" + address + "/api/v1"}
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(200 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(200 * time.Millisecond) {
 		out, err := exec.Command(apptest.Binary(p.t), "demo", "links", "--json", "--data", p.data).Output()
 		var links map[string]string
 		if err == nil {
@@ -169,7 +169,7 @@ func (d *seat) do(method, path string, in any) (int, []byte) {
 
 func (d *seat) must(method, path string, in, out any) {
 	d.t.Helper()
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(100 * time.Millisecond) {
 		code, b := d.do(method, path, in)
 		switch {
 		case code == 0 && time.Now().Before(end):

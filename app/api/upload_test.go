@@ -98,7 +98,7 @@ func TestUploadsTellHowFarTheyAre(t *testing.T) {
 		Type string
 		Data Progress
 	}
-	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	_ = conn.SetReadDeadline(time.Now().Add(time.Minute))
 	if err := conn.ReadJSON(&e); err != nil || e.Type != "progress" || e.Data.Done == 0 {
 		t.Errorf("%+v %v", e, err)
 	}

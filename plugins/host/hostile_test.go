@@ -89,7 +89,7 @@ func hostile(t *testing.T, misdeed string, change func(*host.Options)) (*host.Pl
 
 func ask(t testing.TB, p *host.Plugin, path, body string, h protocol.Host) (string, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	r, err := adapter(t, p).ServeRequest(ctx, protocol.Request{
 		Path: path, Body: []byte(body), Correlation: "c1", Header: map[string][]string{"X-Secret": {"canary-of-a-header"}},
