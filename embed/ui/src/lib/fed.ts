@@ -5,7 +5,7 @@ export interface Use { project: string; slug: string; name: string; sponsor: Who
 export interface Principal {
   id: string; slug: string; name: string; kind: 'hub' | 'client'; state: string; paused: boolean; approval: string; airlock: string
   quotas: { tasks_per_hour: number; open_tasks: number; cores: number }; projects: Use[] | null; created_at: string; created_by: string; last_seen?: string
-  has_token: boolean; hub_key?: string; hub_url?: string; words?: string; publishes: boolean; node?: string; reason?: string
+  has_token: boolean; plugins: string[] | null; hub_key?: string; hub_url?: string; words?: string; publishes: boolean; node?: string; reason?: string
 }
 export interface LinkState { state: string; since?: string; last_contact?: string; error: string; next: string; retry_at?: string; round_trip_ms: number; attempts: number; reconnects: number; confirmed: boolean; confirmed_at?: string; words: string }
 export interface Hub extends Principal { link: LinkState }
