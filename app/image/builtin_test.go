@@ -158,10 +158,10 @@ func TestRevokedBuiltinStaysRevoked(t *testing.T) {
 func TestEnsureBuiltinAfterEveryFault(t *testing.T) {
 	for _, method := range []string{"Inspect", "Load", "Warm"} {
 		for _, after := range []bool{false, true} {
+			if method == "Inspect" && after {
+				continue // asking changes nothing, so there is no after
+			}
 			t.Run(fmt.Sprintf("%s, after=%v", method, after), func(t *testing.T) {
-				if method == "Inspect" && after {
-					t.Skip("asking changes nothing")
-				}
 				r := newRig(t)
 				exe := program(t, "program")
 				r.engine.Fail(method, sandbox.Host("test", errors.New("broken")), after)
