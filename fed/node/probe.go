@@ -176,7 +176,7 @@ func (p *probe) hub(ctx context.Context, address string, id wire.KeyID) {
 	if err := wire.CheckTime(ch.Time, p.n.o.Now()); err != nil {
 		p.fail("clock", fmt.Sprintf("This clock and the hub's differ by %v.", skew.Abs()), "Set this machine's clock with a time service (NTP); at most "+wire.MaxSkew.String()+" are allowed.")
 	} else {
-		p.ok("clock", "This clock and the hub's differ by %v.", skew.Abs())
+		p.ok("clock", "This clock and the hub's differ by %v at most.", max(skew.Abs(), time.Second))
 	}
 	peer, key, err := p.n.o.Book.ByKey(ch.Hub.ID())
 	if err != nil || peer.ID != id || key != ch.Hub {

@@ -106,7 +106,7 @@ func (s *Steps) Clock(r Response, now time.Time) bool {
 	if skew > MaxSkew {
 		return s.Fail(StepClock, fmt.Sprintf("The two clocks differ by %s.", skew), "Set this server's clock by NTP; if it is right, tell the other side.")
 	}
-	return s.OK(StepClock, fmt.Sprintf("The two clocks differ by %s.", skew))
+	return s.OK(StepClock, fmt.Sprintf("The two clocks differ by %s at most.", max(skew, time.Second)))
 }
 
 // Credentials adds the step that reads from a response's status whether the other side knows us.

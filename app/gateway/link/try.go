@@ -78,7 +78,7 @@ func (s *Service) decisions(h *hub) []protocol.Step {
 	case len(p.Projects) == 0:
 		return []protocol.Step{{Name: "projects", Detail: "No project is lent to this hub, so every task is refused.", Next: "Ask the lead of a project to add it."}}
 	}
-	return []protocol.Step{{Name: "projects", OK: true, Detail: fmt.Sprintf("%d project(s) take work from this hub.", len(p.Projects))}}
+	return []protocol.Step{{Name: "projects", OK: true, Detail: fmt.Sprintf("Projects that take work from this hub: %d.", len(p.Projects))}}
 }
 
 func (s *Service) report(h *hub, steps []protocol.Step, began time.Time) string {

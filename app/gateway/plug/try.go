@@ -61,7 +61,7 @@ func (s *Service) try(ctx context.Context, name string) []protocol.Step {
 	if err := s.remember(ctx, e, st.Description); err != nil {
 		s.Logger.Error("a plugin's description is not kept", "plugin", st.Name, "error", err)
 	}
-	steps = append(steps, protocol.Step{Name: "process", OK: true, Detail: fmt.Sprintf("It runs, started %d times, since %s.", st.Starts, st.Since.UTC().Format(time.RFC3339))})
+	steps = append(steps, protocol.Step{Name: "process", OK: true, Detail: fmt.Sprintf("It runs since %s UTC; starts since the server came up: %d.", st.Since.UTC().Format("2 January 2006, 15:04"), st.Starts)})
 	steps = append(steps, protocol.Step{Name: "contract", OK: true, Detail: fmt.Sprintf("%s %s speaks %s over version %d of the plugin contract.", st.Description.Title, st.Description.Version, st.Description.Protocol, protocol.Version)})
 	steps = append(steps, confinement(st.Confined))
 	return append(steps, s.tryConnection(ctx, e, remote)...)
