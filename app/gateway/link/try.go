@@ -56,7 +56,7 @@ func (s *Service) kept(h *hub) []protocol.Step {
 	case health.State != node.Online:
 		return []protocol.Step{{Name: "link", Detail: sentence(health.Error) + ".", Next: nextOf(health.Code, false)}}
 	}
-	steps := []protocol.Step{{Name: "link", OK: true, Detail: fmt.Sprintf("The hub took this appliance's key; the link is up since %s.", health.Since.UTC().Format(time.RFC3339))}}
+	steps := []protocol.Step{{Name: "link", OK: true, Detail: fmt.Sprintf("The hub took this appliance's key; the link is up since %s UTC.", health.Since.UTC().Format("2 January 2006, 15:04:05"))}}
 	d, err := s.node.Ping(h.peer)
 	if err != nil {
 		return append(steps, protocol.Step{Name: "round trip", Detail: "The hub did not answer over the link.", Next: "Test again: the link is made anew by itself."})
