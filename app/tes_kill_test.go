@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -53,7 +55,9 @@ func TestTESKillNine(t *testing.T) {
 		s.kill()
 		s.start()
 	}
-	wg.Wait()
+	created := make(chan struct{})
+	go func() { wg.Wait(); close(created) }()
+	s.untilSent(t, created, &sent)
 	s.allEnded(ctx, t, c(), ids[:])
 }
 
@@ -88,26 +92,14 @@ func (s *server) allEnded(ctx context.Context, t *testing.T, c *tesclient.Client
 			want[id] = true
 		}
 	}
-	for ctx.Err() == nil {
-		open, err := c.List(ctx, tesclient.Query{Size: 1, State: tesclient.Queued}) // one is enough to know
-		if err == nil && len(open.Tasks) == 0 {
-			break
-		}
-		time.Sleep(300 * time.Millisecond)
-	}
-	for id := range want {
-		if st, err := c.Wait(ctx, id, 20*time.Millisecond); err != nil || st != tesclient.Complete {
-			full, _ := c.Get(context.WithoutCancel(ctx), id, "FULL")
-			t.Fatalf("task %s is %s, %v: %+v", id, st, err, full)
-		}
-	}
-	all, err := c.Walk(ctx, tesclient.Query{Size: 2000, Keys: []string{"run"}, Values: []string{"kill"}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	all := s.untilOver(ctx, t, c)
 	for _, task := range all {
 		if !want[task.ID] {
 			t.Errorf("there is a task %s that nobody was told of", task.ID)
+		}
+		if task.State != tesclient.Complete {
+			full, _ := c.Get(ctx, task.ID, "FULL")
+			t.Errorf("the task %s is %s: %+v", task.ID, task.State, full)
 		}
 		delete(want, task.ID)
 	}
@@ -115,6 +107,78 @@ func (s *server) allEnded(ctx context.Context, t *testing.T, c *tesclient.Client
 		t.Errorf("the acknowledged task %s is not listed", id)
 	}
 	s.startedOnce(t, len(all))
+}
+
+// stuck is how long no task may end before the server is taken to hang. A task
+// takes a fraction of a second; a call to Podman gives up after two minutes.
+const stuck = 3 * time.Minute
+
+// untilSent waits until every client is done. When none is answered any more it says
+// what the server does.
+func (s *server) untilSent(t *testing.T, created <-chan struct{}, sent *atomic.Int64) {
+	t.Helper()
+	last, moved := sent.Load(), time.Now()
+	for {
+		select {
+		case <-created:
+			return
+		case <-time.After(time.Second):
+		}
+		if now := sent.Load(); now != last {
+			last, moved = now, time.Now()
+		}
+		if time.Since(moved) > stuck {
+			s.postMortem(t, nil)
+			t.Fatalf("%d tasks were sent and none has been taken for %s", last, stuck)
+		}
+	}
+}
+
+// untilOver waits until every task has ended and returns them all. When none ends
+// any more it says where the open ones stand and what the server does.
+func (s *server) untilOver(ctx context.Context, t *testing.T, c *tesclient.Client) []tesclient.Task {
+	t.Helper()
+	left, moved := -1, time.Now()
+	for {
+		all, err := c.Walk(ctx, tesclient.Query{Size: 2000, Keys: []string{"run"}, Values: []string{"kill"}})
+		var open []string
+		for _, task := range all {
+			if !task.State.Over() {
+				open = append(open, task.ID)
+			}
+		}
+		if err == nil && len(open) == 0 {
+			return all
+		}
+		if err == nil && len(open) != left {
+			left, moved = len(open), time.Now()
+		}
+		if ctx.Err() != nil || time.Since(moved) > stuck {
+			s.postMortem(t, open)
+			t.Fatalf("%d of %d tasks are open and none has ended for %s (the last answer: %v)", len(open), len(all), time.Since(moved).Round(time.Second), err)
+		}
+		time.Sleep(300 * time.Millisecond)
+	}
+}
+
+// postMortem writes what a person needs who was not there: some of the open jobs,
+// the end of the server's log, and where its goroutines stand.
+func (s *server) postMortem(t *testing.T, open []string) {
+	t.Helper()
+	jobs := make([]string, 0, 3)
+	for _, id := range open[:min(len(open), cap(jobs))] {
+		out, err := s.run("job", "show", id, "--as", "rosa", "--json")
+		jobs = append(jobs, fmt.Sprintf("%s %v", strings.Join(strings.Fields(out), " "), err))
+	}
+	before, _ := os.ReadFile(s.data + ".log")
+	_ = s.cmd.Process.Signal(syscall.SIGQUIT) // the runtime writes every goroutine's place
+	_ = s.cmd.Wait()
+	after, _ := os.ReadFile(s.data + ".log")
+	t.Logf("the server's goroutines:\n%s", after[len(before):min(len(after), len(before)+256<<10)])
+	t.Logf("its log ended with:\n%s", before[max(0, len(before)-2<<10):])
+	for _, j := range jobs {
+		t.Logf("open: %.1500s", j)
+	}
 }
 
 // startedOnce reads in the audit log that every job's command was started once.

@@ -27,8 +27,8 @@ type event struct {
 // Bounds of the file failures: lines of one failed test, characters of one line, and
 // how many of the slowest tests it names.
 const (
-	lastLines = 25
-	lineWidth = 300
+	lastLines = 40
+	lineWidth = 1600
 	slowest   = 12
 )
 
