@@ -92,13 +92,13 @@ func engineText(err error) string {
 
 // openPodman connects to the configured socket, or starts and watches a service.
 func (a *App) openPodman(ctx context.Context) (*podman.Runner, func(), error) {
-	socket, stop := a.cfg.Sandbox.Socket, func() {}
+	socket, stop, hung := a.cfg.Sandbox.Socket, func() {}, (func(time.Time))(nil)
 	if socket == "" {
 		svc, err := podman.StartService(ctx, podman.ServiceOptions{Account: a.cfg.Sandbox.Account, RunDir: a.paths.Run, Executable: a.o.Exe, Log: a.o.Log})
 		if err != nil {
 			return nil, nil, err
 		}
-		socket, stop = svc.Socket(), func() { _ = svc.Stop(context.WithoutCancel(ctx)) }
+		socket, hung, stop = svc.Socket(), svc.Hung, func() { _ = svc.Stop(context.WithoutCancel(ctx)) }
 	}
 	agent, err := a.agentBinary()
 	if err != nil {
@@ -107,7 +107,7 @@ func (a *App) openPodman(ctx context.Context) (*podman.Runner, func(), error) {
 	}
 	r, err := podman.New(podman.Options{
 		Socket: socket, AgentBinary: agent, RunDir: filepath.Join(a.paths.Run, "sandbox"), Account: a.cfg.Sandbox.Account,
-		AllowUnlimited: a.cfg.Sandbox.AllowUnlimited, Now: a.o.Now, Log: a.o.Log, Inside: a.inside(),
+		AllowUnlimited: a.cfg.Sandbox.AllowUnlimited, Now: a.o.Now, Log: a.o.Log, Inside: a.inside(), Hung: hung,
 	})
 	if err == nil {
 		_, err = r.Capabilities(ctx)

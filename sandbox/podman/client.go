@@ -21,6 +21,7 @@ import (
 // client speaks to one Podman socket and connects when it is first needed.
 type client struct {
 	socket string
+	hung   func() // told of each call that ran into its own time limit
 
 	mu   sync.Mutex
 	conn *bindings.Connection
@@ -76,10 +77,14 @@ func (c *client) do(ctx context.Context, r request) error {
 	if r.timeout == 0 {
 		r.timeout = callTimeout
 	}
+	asker := ctx
 	ctx, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
 	resp, err := conn.DoRequest(ctx, body, r.method, r.path, r.query, headers, r.args...)
 	if err != nil {
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) && asker.Err() == nil {
+			c.hung()
+		}
 		return sandbox.Host(r.method+" "+r.path, err)
 	}
 	defer resp.Body.Close()
@@ -120,11 +125,12 @@ func (r request) answer(status int, body io.Reader) error {
 	return refusal(status, e.Message)
 }
 
-// refusal sorts Podman's answer. A container that is removed while it is being
-// asked about comes as a 500 with its database's words, and is absent all the same.
+// refusal sorts Podman's answer. A container that is removed while it is being asked
+// about, or whose removal a crash of Podman cut short (its storage is gone, its row is
+// left), comes as a 500 with the words of a database, and is absent all the same.
 func refusal(status int, message string) error {
-	gone := status == http.StatusInternalServerError && strings.HasSuffix(message, ": no such container")
-	if status == http.StatusNotFound || gone {
+	gone := strings.HasSuffix(message, ": no such container") || strings.HasSuffix(message, ": container not known")
+	if status == http.StatusNotFound || status == http.StatusInternalServerError && gone {
 		return fmt.Errorf("%w: %s", sandbox.ErrAbsent, message)
 	}
 	return &apiError{status, message}

@@ -3,6 +3,7 @@ package podman
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"tresor/sandbox"
 )
@@ -23,3 +24,12 @@ func ServicePID(s *Service) int {
 	}
 	return s.proc.Pid
 }
+
+// Quick makes a service that is given up after misses unanswered pulses.
+func Quick(o ServiceOptions, every time.Duration, misses int) ServiceOptions {
+	o.pulse = pulse{every: every, limit: every, misses: misses}
+	return o
+}
+
+// CallsBeforeRestart is how many unanswered calls end the service.
+const CallsBeforeRestart = hungCalls

@@ -40,7 +40,7 @@ func TestCreateWithoutRanges(t *testing.T) {
 			})}
 			t.Cleanup(func() { srv.Close() })
 			go func() { _ = srv.Serve(l) }()
-			r := &Runner{api: &client{socket: socket}}
+			r := &Runner{api: &client{socket: socket, hung: func() {}}}
 			if err := r.create(t.Context(), body{}); (err == nil) != c.works || calls.Load() != c.calls {
 				t.Fatalf("%v after %d calls", err, calls.Load())
 			}

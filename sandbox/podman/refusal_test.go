@@ -16,6 +16,7 @@ func TestRefusal(t *testing.T) {
 	}{
 		{"not found", 404, "no container with name or ID", true},
 		{"removed while it was asked about", 500, "container 9412 does not exist in database: no such container", true},
+		{"its removal was cut short", 500, `getting container from store "3848": container not known`, true},
 		{"the engine broke", 500, "database is locked", false},
 		{"another thing is absent", 500, "no such container storage driver", false},
 		{"conflict", 409, "container 9412: no such container", false},

@@ -33,6 +33,9 @@ type Options struct {
 	// http://tes.local, until it returns or ctx ends. labels are the Spec's. The bytes are
 	// hostile; the number of connections at once is bounded. Nil turns all away.
 	Inside func(ctx context.Context, labels map[string]string, conn net.Conn)
+
+	// Hung is told of each call that Podman did not answer in time: Service.Hung. Nil: nobody.
+	Hung func(at time.Time)
 }
 
 // Runner implements sandbox.Runner and sandbox.Images. It is safe for concurrent use.
@@ -64,13 +67,16 @@ func New(o Options) (*Runner, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	if o.Hung == nil {
+		o.Hung = func(time.Time) {}
+	}
 	abs, err := filepath.Abs(o.RunDir)
 	if err != nil {
 		return nil, err
 	}
 	o.RunDir = abs
 	sum := sha256.Sum256([]byte(abs))
-	r := &Runner{o: o, api: &client{socket: o.Socket}, instance: hex.EncodeToString(sum[:8]),
+	r := &Runner{o: o, api: &client{socket: o.Socket, hung: func() { o.Hung(o.Now()) }}, instance: hex.EncodeToString(sum[:8]),
 		links: map[sandbox.Ref]*agent.Link{}, volumes: map[string]bool{}, images: map[string]*imageInfo{}}
 	return r, r.layOut()
 }

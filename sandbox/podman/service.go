@@ -2,6 +2,7 @@ package podman
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -24,6 +25,8 @@ type ServiceOptions struct {
 	RunDir     string       // tells this appliance's socket from another's
 	Executable string       // a program that runs ShimMain for "podman-shim"; empty: this one
 	Log        *slog.Logger // nil discards
+
+	pulse pulse // tests only; zero: pulses
 }
 
 // Service is a `podman system service` that is kept running. Containers do not depend on
@@ -35,8 +38,10 @@ type Service struct {
 	cgroups cgroups
 	podman  string
 
-	stop    chan struct{} // closed by Stop
-	stopped chan struct{} // closed when the watcher has ended
+	pulse   pulse
+	hung    chan time.Time // when calls ran into their time limit
+	stop    chan struct{}  // closed by Stop
+	stopped chan struct{}  // closed when the watcher has ended
 
 	mu   sync.Mutex
 	proc *os.Process
@@ -49,9 +54,12 @@ func StartService(ctx context.Context, o ServiceOptions) (*Service, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Service{o: o, stop: make(chan struct{}), stopped: make(chan struct{}), cgroups: detectCgroups()}
+	s := &Service{o: o, pulse: pulses, hung: make(chan time.Time, hungCalls), stop: make(chan struct{}), stopped: make(chan struct{}), cgroups: detectCgroups()}
 	if err := s.prepare(ctx); err != nil {
 		return nil, err
+	}
+	if o.pulse.every > 0 {
+		s.pulse = o.pulse
 	}
 	first := make(chan error, 1)
 	go s.watch(first)
@@ -94,7 +102,23 @@ func (s *Service) prepare(ctx context.Context) (err error) {
 		return err
 	}
 	sum := sha256.Sum256([]byte(abs))
-	s.shim.Socket = filepath.Join(s.shim.XDG, "tresor-"+hex.EncodeToString(sum[:6])+".sock")
+	return s.nameSocket("tresor-" + hex.EncodeToString(sum[:6]))
+}
+
+// nameSocket gives each start a socket of its own and removes those of earlier ones. A
+// service that an earlier start left dying removes its socket by name as the last thing
+// it does: under one name that would be ours, and nobody could reach our service again.
+func (s *Service) nameSocket(stem string) error {
+	left, err := filepath.Glob(filepath.Join(s.shim.XDG, stem+"*.sock"))
+	if err != nil {
+		return err
+	}
+	for _, f := range left {
+		if err := os.Remove(f); err != nil && !os.IsNotExist(err) {
+			return err
+		}
+	}
+	s.shim.Socket = filepath.Join(s.shim.XDG, stem+"-"+strings.ToLower(rand.Text()[:8])+".sock")
 	return nil
 }
 

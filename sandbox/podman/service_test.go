@@ -73,6 +73,60 @@ func TestServiceKilled(t *testing.T) {
 	finish(t, s)
 }
 
+// TestServiceHangs: a service that answers no more, or leaves calls unanswered, is started
+// again; one whose calls were slow long ago is left alone.
+func TestServiceHangs(t *testing.T) {
+	start := func(t *testing.T) *podman.Service {
+		s, err := podman.StartService(t.Context(), podman.Quick(podman.ServiceOptions{Account: account, RunDir: t.TempDir(), Executable: rig.program}, time.Second, 3))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = s.Stop(context.Background()) })
+		return s
+	}
+	again := func(t *testing.T, s *podman.Service, old int) {
+		t.Helper()
+		for range 1200 {
+			if now := podman.ServicePID(s); now != 0 && now != old {
+				healthy(t, s)
+				return
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+		t.Fatal("the service that hangs was left alone")
+	}
+	t.Run("it answers nothing", func(t *testing.T) {
+		s := start(t)
+		old := podman.ServicePID(s)
+		if err := syscall.Kill(-old, syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		again(t, s, old)
+	})
+	t.Run("it leaves calls unanswered", func(t *testing.T) {
+		s := start(t)
+		old, now := podman.ServicePID(s), time.Now()
+		for i := range podman.CallsBeforeRestart {
+			s.Hung(now.Add(time.Duration(i) * time.Minute))
+		}
+		again(t, s, old)
+	})
+	t.Run("its calls were slow now and then", func(t *testing.T) {
+		s := start(t)
+		old, now := podman.ServicePID(s), time.Now()
+		for i := range podman.CallsBeforeRestart {
+			s.Hung(now.Add(time.Duration(i) * time.Hour))
+			time.Sleep(50 * time.Millisecond) // so that each is taken on its own
+		}
+		for range 20 {
+			if podman.ServicePID(s) != old {
+				t.Fatal("a service that works was started again")
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+	})
+}
+
 // TestServiceStopped: stopping the appliance's service leaves containers running, and the
 // next one finds them.
 func TestServiceStopped(t *testing.T) {
@@ -97,7 +151,8 @@ func TestServiceStopped(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rig.service = next
+	rig.service, rig.socket = next, next.Socket()
+	reopen(t)
 	finish(t, s)
 }
 

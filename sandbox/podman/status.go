@@ -118,7 +118,8 @@ func settle(out *sandbox.Status, st state, wall time.Duration) {
 	}
 }
 
-// List implements sandbox.Runner.
+// List implements sandbox.Runner. A container about which Podman answers with an error of
+// its own is left out and said in the log: one broken container must not hide all others.
 func (r *Runner) List(ctx context.Context) ([]sandbox.Status, error) {
 	var found []struct {
 		Names  []string
@@ -135,6 +136,11 @@ func (r *Runner) List(ctx context.Context) ([]sandbox.Status, error) {
 			continue
 		}
 		s, err := r.Status(ctx, sandbox.Ref(strings.TrimPrefix(f.Names[0], "/")))
+		var answered *apiError
+		if errors.As(err, &answered) {
+			r.o.Log.Warn("podman cannot say how a container is", "container", f.Names[0], "err", err)
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}

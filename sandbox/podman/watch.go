@@ -40,10 +40,7 @@ func (s *Service) watch(first chan<- error) {
 		}
 		if err == nil {
 			delay = 100 * time.Millisecond
-			select {
-			case <-ended:
-			case <-s.stop:
-			}
+			s.attend(ended)
 		}
 		s.end(ended)
 		select {
@@ -169,10 +166,74 @@ func (s *Service) await(ended <-chan struct{}) error {
 	return sandbox.Host("start the podman service", errors.New("it does not answer after 30 s: "+s.words()))
 }
 
-// Health asks the service for a sign of life.
+// pulse is how often a service that runs is asked for a sign of life, and for how long.
+type pulse struct {
+	every, limit time.Duration
+	misses       int // in a row, after which it is started again
+}
+
+// A slow machine is not a hanging one: this gives up after two minutes or more.
+var pulses = pulse{every: 15 * time.Second, limit: 30 * time.Second, misses: 4}
+
+// Calls that Podman let run into their time limit, and the time in which they count,
+// after which the service is started again: a deadlock in it blocks some calls and not others.
+const (
+	hungCalls = 3
+	hungSpan  = 10 * time.Minute
+)
+
+// attend returns when the service has ended, is to stop, or hangs. One that hangs is
+// ended and started again like one that died; containers do not notice.
+func (s *Service) attend(ended <-chan struct{}) {
+	t := time.NewTicker(s.pulse.every)
+	defer t.Stop()
+	hung, since := 0, time.Time{}
+	for missed := 0; missed < s.pulse.misses; {
+		select {
+		case <-ended:
+			return
+		case <-s.stop:
+			return
+		case at := <-s.hung:
+			if at.Sub(since) > hungSpan {
+				hung, since = 0, at
+			}
+			if hung++; hung == hungCalls {
+				s.o.Log.Warn("podman left calls unanswered; its service is ended", "calls", hung)
+				return
+			}
+		case <-t.C:
+			missed++
+			if s.health(s.pulse.limit) == nil {
+				missed = 0
+			}
+		}
+	}
+	s.o.Log.Warn("the podman service does not answer; it is ended", "misses", s.pulse.misses)
+}
+
+// Hung tells the service that a call ran into its time limit. It never blocks.
+func (s *Service) Hung(at time.Time) {
+	select {
+	case s.hung <- at:
+	default: // enough are known
+	}
+}
+
+func (s *Service) health(limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	return s.ping(ctx)
+}
+
+// Health asks the service for a sign of life, for 5 seconds at most.
 func (s *Service) Health(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
+	return s.ping(ctx)
+}
+
+func (s *Service) ping(ctx context.Context) error {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "unix", s.shim.Socket)
 	if err != nil {
