@@ -8,7 +8,7 @@ import (
 	"tresor/app/store"
 )
 
-const columns = `project, path, sha256, size, job, created_at`
+const columns = `project, path, sha256, size, job, created_at, executable`
 
 // Stat returns one file; fault.NotFound when there is none of that path.
 func (s *Service) Stat(tx *store.Tx, project, path string) (File, error) {
@@ -37,6 +37,22 @@ const MaxPage = 1000
 // limit of them (0: MaxPage); folder "" is the whole tree. A full page means that
 // there may be more.
 func (s *Service) List(tx *store.Tx, project, folder, after string, limit int) ([]File, error) {
+	return s.Since(tx, project, folder, -1, after, limit)
+}
+
+// Change counts the changes of a project's tree: as long as it stays the same nothing
+// in the tree is another.
+func (s *Service) Change(tx *store.Tx, project string) (int64, error) {
+	var n int64
+	err := tx.QueryRow(`SELECT n FROM tree_change WHERE project = ?`, project).Scan(&n)
+	if store.NotFound(err) {
+		return 0, nil
+	}
+	return n, fault.Wrap("tree.Change", err)
+}
+
+// Since is List for the files that were written after the given Change.
+func (s *Service) Since(tx *store.Tx, project, folder string, change int64, after string, limit int) ([]File, error) {
 	const op = "tree.List"
 	folder, err := cleanFolder(folder)
 	if err != nil {
@@ -46,8 +62,8 @@ func (s *Service) List(tx *store.Tx, project, folder, after string, limit int) (
 		limit = MaxPage
 	}
 	low, high := between(folder)
-	rows, err := tx.Query(`SELECT `+columns+` FROM tree_file WHERE project = ? AND path > ? AND path < ? ORDER BY path LIMIT ?`,
-		project, max(low, after), high, limit)
+	rows, err := tx.Query(`SELECT `+columns+` FROM tree_file WHERE project = ? AND path > ? AND path < ? AND change > ? ORDER BY path LIMIT ?`,
+		project, max(low, after), high, change, limit)
 	if err != nil {
 		return nil, fault.Wrap(op, err)
 	}
@@ -100,7 +116,7 @@ type scanner interface{ Scan(...any) error }
 func scan(row scanner) (File, error) {
 	var f File
 	var at int64
-	err := row.Scan(&f.Project, &f.Path, &f.SHA256, &f.Size, &f.Job, &at)
+	err := row.Scan(&f.Project, &f.Path, &f.SHA256, &f.Size, &f.Job, &at, &f.Executable)
 	f.CreatedAt = store.Time(at)
 	return f, err
 }

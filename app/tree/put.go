@@ -27,11 +27,16 @@ func (s *Service) Put(tx *store.Tx, by access.Actor, project, job string, files 
 	if err != nil || len(files) == 0 {
 		return err
 	}
+	change, err := count(tx, project)
+	if err != nil {
+		return err
+	}
 	var bytes int64
 	for _, f := range files {
-		_, err := tx.Exec(`INSERT INTO tree_file (`+columns+`) VALUES (?, ?, ?, ?, ?, ?)
-			ON CONFLICT (project, path) DO UPDATE SET sha256 = excluded.sha256, size = excluded.size, job = excluded.job, created_at = excluded.created_at`,
-			project, f.Path, f.SHA256, f.Size, job, store.Millis(tx.Now()))
+		_, err := tx.Exec(`INSERT INTO tree_file (`+columns+`, change) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+			ON CONFLICT (project, path) DO UPDATE SET sha256 = excluded.sha256, size = excluded.size, job = excluded.job, created_at = excluded.created_at,
+			executable = excluded.executable, change = excluded.change`,
+			project, f.Path, f.SHA256, f.Size, job, store.Millis(tx.Now()), f.Executable, change)
 		if err != nil {
 			return fault.Wrap("tree.Put", err)
 		}
@@ -39,6 +44,12 @@ func (s *Service) Put(tx *store.Tx, by access.Actor, project, job string, files 
 	}
 	return s.note(tx, by, project, "tree.written", "files", strconv.Itoa(len(files)), "bytes", strconv.FormatInt(bytes, 10),
 		"sha256", manifest(files), "job", job)
+}
+
+// count notes that a project's tree changes, and answers the new Change.
+func count(tx *store.Tx, project string) (n int64, err error) {
+	err = tx.QueryRow(`INSERT INTO tree_change (project, n) VALUES (?, 1) ON CONFLICT (project) DO UPDATE SET n = n + 1 RETURNING n`, project).Scan(&n)
+	return n, fault.Wrap("tree.count", err)
 }
 
 // check returns the files with clean paths, each path once, or refuses them.
@@ -146,6 +157,9 @@ func (s *Service) Erase(ctx context.Context, actor access.Actor, projectID, path
 			err = fault.New(op, fault.NotFound, "There is no file and no folder %q among the project's files.", clip(path))
 		}
 		if err != nil {
+			return err
+		}
+		if _, err := count(tx, projectID); err != nil {
 			return err
 		}
 		name := sha256.Sum256([]byte(path))

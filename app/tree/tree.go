@@ -1,7 +1,8 @@
 // Package tree keeps each project's tree: files that stay inside, under the paths
 // by which the project's own programs name them.
 //
-// It owns the table tree_file. A file is a path, a hash and a size; its bytes stand
+// It owns the tables tree_file and tree_change, the count of changes that tells a
+// program inside whether anything is new. A file is a path, a hash and a size; its bytes stand
 // in the vault, and folders are no more than the beginnings of paths. The last
 // writer of a path wins, and the audit log keeps who wrote which hash. Put works in
 // the transaction of whoever made the files, after their bytes are durable, so a
@@ -30,6 +31,8 @@ type File struct {
 	Size      int64     `json:"size"` // bytes
 	Job       string    `json:"job"`  // that wrote it; empty: none
 	CreatedAt time.Time `json:"created_at"`
+
+	Executable bool `json:"-"` // programs inside may run it
 }
 
 // Deps is what the service works with.

@@ -228,6 +228,47 @@ func TestPutIsAllOrNothing(t *testing.T) {
 	}
 }
 
+// TestChanges: whoever has seen one Change learns by one number whether there is
+// anything new, and what.
+func TestChanges(t *testing.T) {
+	h := newHouse(t)
+	change := func() (n int64) {
+		h.must(func(tx *store.Tx) (err error) { n, err = h.tree.Change(tx, "p"); return err })
+		return n
+	}
+	since := func(n int64) (got string) {
+		h.must(func(tx *store.Tx) error {
+			files, err := h.tree.Since(tx, "p", "", n, "", 0)
+			for _, f := range files {
+				got += f.Path + " "
+			}
+			return err
+		})
+		return got
+	}
+	empty := change()
+	if err := h.put("a=1", "b=2"); err != nil {
+		t.Fatal(err)
+	}
+	first := change()
+	if err := h.put("b=3"); err != nil {
+		t.Fatal(err)
+	}
+	if h.put("a/below=1") == nil {
+		t.Fatal("no refusal")
+	}
+	second := change()
+	if _, err := h.tree.Erase(context.Background(), lead, "p", "a"); err != nil {
+		t.Fatal(err)
+	}
+	if empty != 0 || first <= empty || second != first+1 || change() != second+1 {
+		t.Errorf("%d %d %d %d", empty, first, second, change())
+	}
+	if got := since(empty) + "," + since(first) + "," + since(second); got != "b ,b ," {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestReplacingCountsOnce(t *testing.T) {
 	h := newHouse(t)
 	for range 3 {
