@@ -1,6 +1,7 @@
 package job
 
 import (
+	"context"
 	"fmt"
 	"strconv"
 	"sync"
@@ -21,7 +22,8 @@ type guard struct {
 	late bool // read after gone is closed
 }
 
-func (r *run) guard(ref sandbox.Ref, n int) *guard {
+// guard watches over task n; lost is called when the engine could not end it.
+func (r *run) guard(ref sandbox.Ref, n int, lost func()) *guard {
 	g := &guard{quit: make(chan struct{}), gone: make(chan struct{})}
 	left := r.job.Limits.wall() + r.s.times.slack
 	if t := r.job.Tasks[n].StartedAt; t != nil { // adopted: part of its time has passed
@@ -40,7 +42,9 @@ func (r *run) guard(ref sandbox.Ref, n int) *guard {
 			g.late = true
 		case <-r.stopped:
 		}
-		r.halt(ref, g.quit)
+		if r.halt(ref, g.quit) != nil {
+			lost()
+		}
 	}()
 	return g
 }
@@ -52,25 +56,19 @@ func (g *guard) stop() bool {
 	return g.late
 }
 
-// halt asks the engine to stop a container until it has understood.
-func (r *run) halt(ref sandbox.Ref, quit <-chan struct{}) {
-	for try := 0; ; try++ {
-		err := r.s.Runner.Stop(r.ctx, ref, r.s.times.grace)
-		if err == nil {
-			return
-		}
-		r.s.Logger.Warn("jobs: stopping a container", "job", r.id, "ref", ref, "err", err)
-		t := time.NewTimer(r.s.times.pauses[min(try, len(r.s.times.pauses)-1)])
+// halt asks the engine to stop a container until it has understood; an error when it
+// did not for long, or quit came first.
+func (r *run) halt(ref sandbox.Ref, quit <-chan struct{}) error {
+	ctx, cancel := context.WithCancel(r.ctx)
+	defer cancel()
+	go func() {
 		select {
 		case <-quit:
-			t.Stop()
-			return
-		case <-r.ctx.Done():
-			t.Stop()
-			return
-		case <-t.C:
+			cancel()
+		case <-ctx.Done():
 		}
-	}
+	}()
+	return r.insist(ctx, func() error { return r.s.Runner.Stop(ctx, ref, r.s.times.grace) })
 }
 
 func (r *run) cancelEnd() *ending {

@@ -186,7 +186,7 @@ func (h *house) fresh() {
 	h.job = New(Deps{DB: h.db, Log: h.log, Live: h.hub, Runner: runner, Projects: h.projects, Datasets: h.data, Images: h.images,
 		Outputs: h.outputs, Dir: filepath.Join(h.dir, "jobs"), IDs: testIDs, Now: time.Now, Budget: h.budget, Logger: logger, Tree: h.tree, Vault: h.vault})
 	h.job.times = times{pauses: []time.Duration{time.Millisecond, 5 * time.Millisecond}, markAfter: 5 * time.Millisecond,
-		reconcile: time.Hour, grace: 50 * time.Millisecond, sweep: 5 * time.Millisecond, slack: time.Hour}
+		reconcile: time.Hour, grace: 50 * time.Millisecond, sweep: 5 * time.Millisecond, slack: time.Hour, giveUp: time.Hour, keepOn: time.Hour}
 }
 
 // run starts Run.

@@ -257,6 +257,8 @@ type times struct {
 	grace     time.Duration   // between TERM and KILL
 	sweep     time.Duration   // between two commits of "cleaned"
 	slack     time.Duration   // after the wall limit, before we stop the container ourselves
+	giveUp    time.Duration   // for which the engine may answer, but not about one job's container
+	keepOn    time.Duration   // for which it may not hand over the outputs of a command that has ended
 }
 
 // New returns a Service; nothing runs before Run.
@@ -276,6 +278,8 @@ func New(d Deps) *Service {
 		grace:     10 * time.Second,
 		sweep:     time.Second,
 		slack:     5 * time.Second,
+		giveUp:    10 * time.Minute,
+		keepOn:    time.Hour,
 	}
 	s.sweep = &sweeper{s: s}
 	s.hearImages()

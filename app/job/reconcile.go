@@ -59,6 +59,7 @@ func (s *Service) adopt(j Job) {
 	if r == nil {
 		return
 	}
+	r.late = !s.sched.closed()
 	s.sched.adopt(j.Limits.Cores, j.Limits.Memory)
 	s.spawn(r)
 }

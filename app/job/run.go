@@ -41,6 +41,7 @@ type run struct {
 	claimed bool           // the claim is durable already
 	spawned bool           // its goroutine has been started
 	adopted bool           // the job was active before this run
+	late    bool           // it was found so while Run ran, which a working server does not need
 	free    sync.Once
 	closing sync.WaitGroup         // logs on their way to the disk
 	trouble atomic.Pointer[string] // what the job waits for, for people; nil: nothing
@@ -69,6 +70,9 @@ func (r *run) do() {
 	end, err := r.safely()
 	if errors.Is(err, errLeave) || r.ctx.Err() != nil && end == nil {
 		return
+	}
+	if errors.Is(err, errRefused) {
+		end = r.abandoned()
 	}
 	if end == nil {
 		r.s.Logger.Error("jobs: a job ended for an unknown reason", "job", r.id, "err", err)
@@ -156,7 +160,9 @@ func (r *run) claim() error {
 				gone = fault.KindOf(err) == fault.NotFound
 				return unlessGone(gone, err)
 			}
-			r.adopted = r.job.State.Active()
+			if r.adopted = r.job.State.Active(); r.adopted && r.late {
+				r.s.Logger.Warn("jobs: nobody worked on a job that has started; going on with it", "job", r.id, "state", r.job.State)
+			}
 			gone, err = r.s.open(tx, &r.job)
 			return err
 		})

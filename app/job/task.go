@@ -157,7 +157,7 @@ func (r *run) spoiled(n int, ref sandbox.Ref) (*ending, error) {
 	}
 	// The engine may still carry out a start that it did not answer in time: without
 	// the container it cannot, beside the new attempt in the same scratch.
-	if err := r.s.patiently(r.ctx, func() error { return r.s.Runner.Remove(r.ctx, ref) }); err != nil {
+	if err := r.insist(r.ctx, func() error { return r.s.Runner.Remove(r.ctx, ref) }); err != nil {
 		return nil, r.left(err)
 	}
 	return nil, r.again(n, 1)
@@ -178,7 +178,7 @@ func (r *run) waitOrStop(try int) bool {
 
 // status asks until the engine answers: while it is down nobody knows what runs.
 func (r *run) status(ref sandbox.Ref) (st sandbox.Status, err error) {
-	err = r.s.patiently(r.ctx, func() error {
+	err = r.insist(r.ctx, func() error {
 		if st, err = r.s.Runner.Status(r.ctx, ref); err != nil {
 			r.say("The server's container engine does not answer. The server keeps asking; the job is not lost.")
 		}
@@ -244,17 +244,26 @@ func (r *run) follow(n int) (timedOut bool, end *ending, err error) {
 		return false, nil, fault.Wrap("job.follow", err)
 	}
 	defer r.closeLog(log)
-	g := r.guard(ref, n)
+	ctx, lost := context.WithCancel(r.ctx)
+	defer lost()
+	g := r.guard(ref, n, lost)
 	defer g.stop()
+	var quiet silence
 	for try := 0; ; try++ {
-		err := r.s.Runner.Logs(r.ctx, ref, log.pos, log.write)
-		if err == nil {
+		err := r.s.Runner.Logs(ctx, ref, log.pos, log.write)
+		switch {
+		case err == nil:
 			return g.stop(), nil, nil
-		}
-		if r.ctx.Err() != nil {
+		case r.ctx.Err() != nil:
 			return false, nil, errLeave
+		case ctx.Err() != nil:
+			return g.stop(), r.outlived(), nil
 		}
+		mute := errors.Is(err, sandbox.ErrHost) && quiet.tooLong(log.pos, r.s.Now(), 2*r.s.times.giveUp)
 		end, over, err := r.afterLogs(ref, err, try)
+		if end == nil && err == nil && !over && mute {
+			end = r.silent()
+		}
 		if end != nil || err != nil || over {
 			return g.stop(), end, err
 		}
@@ -298,6 +307,7 @@ func (r *run) afterLogs(ref sandbox.Ref, cause error, try int) (end *ending, ove
 func (r *run) collect(n int, timedOut bool) (*ending, error) {
 	ref := refOf(r.id, n, r.job.Tasks[n].Attempt)
 	caps := output.Caps{Files: r.job.Limits.OutputFiles, Bytes: r.job.Limits.OutputBytes}
+	since := r.s.Now()
 	for try := 0; ; try++ {
 		sink := r.sink(caps)
 		ctx, done := r.untilStopped()
@@ -317,7 +327,7 @@ func (r *run) collect(n int, timedOut bool) (*ending, error) {
 		if r.ctx.Err() != nil {
 			return nil, errLeave
 		}
-		if end, err := r.afterCollect(n, timedOut, err, try); end != nil || err != nil {
+		if end, err := r.afterCollect(n, timedOut, err, try, since); end != nil || err != nil {
 			return end, err
 		}
 	}
@@ -338,7 +348,7 @@ func (r *run) untilStopped() (context.Context, func()) {
 
 // afterCollect decides what a failed collection means; nil, nil: collect again. A
 // full disk is waited for: the outputs are safe in the container as long as that takes.
-func (r *run) afterCollect(n int, timedOut bool, cause error, try int) (*ending, error) {
+func (r *run) afterCollect(n int, timedOut bool, cause error, try int, since time.Time) (*ending, error) {
 	ref := refOf(r.id, n, r.job.Tasks[n].Attempt)
 	r.s.Logger.Warn("jobs: collecting outputs", "job", r.id, "ref", ref, "err", cause)
 	st, err := r.status(ref)
@@ -356,6 +366,9 @@ func (r *run) afterCollect(n int, timedOut bool, cause error, try int) (*ending,
 	case st.Phase == sandbox.Exited && st.ExitCode != 0 && try >= maxCollects && errors.Is(cause, sandbox.ErrHost):
 		// It has failed whatever it left, and what it left cannot be read: waiting would have no end.
 		return r.judge(n, sandbox.Collected{Status: st}, r.sink(output.Caps{}), timedOut), nil
+	}
+	if r.handsOver(cause, since) {
+		return r.unread(), nil
 	}
 	if !errors.Is(cause, sandbox.ErrHost) {
 		r.say("The server cannot keep the outputs now: " + fault.Message(cause) + " They are safe inside; the server tries again. An operator should look at the disk.")

@@ -81,8 +81,15 @@ func (r *Runner) noteEnd(ctx context.Context, ref sandbox.Ref, l *agent.Link) {
 	}
 }
 
-// awaitAgent waits until an agent is connected, or the container is over.
+// muteAgent is how long a container may run without its agent, which dials four times a
+// second. Longer than this it is a container whose monitor has died, and which the
+// engine calls running for ever.
+var muteAgent = 5 * time.Minute
+
+// awaitAgent waits until an agent is connected, or the container is over. A container
+// without an agent for long is killed.
 func (r *Runner) awaitAgent(ctx context.Context, ref sandbox.Ref, l *agent.Link) (over bool, err error) {
+	since := r.o.Now()
 	for pause := 10 * time.Millisecond; ; pause = min(pause*2, time.Second) {
 		if l.Connected(ctx, pause) {
 			return false, nil
@@ -102,12 +109,15 @@ func (r *Runner) awaitAgent(ctx context.Context, ref sandbox.Ref, l *agent.Link)
 		if err := ctx.Err(); err != nil {
 			return false, err
 		}
+		if r.o.Now().Sub(since) > muteAgent {
+			return false, r.condemn(ctx, ref, agent.ErrGone)
+		}
 	}
 }
 
-// condemn kills a container whose agent broke the protocol. What is left is then read by an agent of our own.
+// condemn kills a container whose agent broke the protocol or is gone. What is left is then read by an agent of our own.
 func (r *Runner) condemn(ctx context.Context, ref sandbox.Ref, cause error) error {
-	r.o.Log.Warn("the agent broke the protocol: killing the container", "container", string(ref), "cause", cause)
+	r.o.Log.Warn("the agent broke the protocol or is gone: killing the container", "container", string(ref), "cause", cause)
 	if err := r.kill(ctx, string(ref)); err != nil {
 		return err
 	}
