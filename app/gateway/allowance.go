@@ -11,7 +11,7 @@ import (
 
 // What the programs of one job, and of the jobs that they make, may put into the
 // project's tree. A file that is replaced keeps its bytes on the disk, and each file
-// is an event in the audit log, so neither may go on for ever.
+// is an event in the audit log, many of one request together, so neither may go on for ever.
 const (
 	putBurst = 200
 	putBytes = 20 << 30
@@ -54,15 +54,35 @@ func (a *allowances) take(key string, now time.Time) (int64, error) {
 	x.used = now
 	switch left := min(putBytes-x.bytes, MaxInsideFile); {
 	case !x.pace.AllowN(now, 1):
-		return 0, refuse(CodeQuota, fault.Exhausted, "Wait a second between files, or pack them into one.", "The job puts files faster than ten a second.")
+		return 0, refuse(CodeQuota, fault.Exhausted, "Wait a second between files, or post them as one archive.", "The job puts files faster than ten a second.")
 	case x.files >= putFiles:
-		return 0, refuse(CodeQuota, fault.Exhausted, "Pack files into one.", "The job has put %d files, which is as many as it may.", putFiles)
+		return 0, tooMany()
 	case left <= 0:
 		return 0, refuse(CodeQuota, fault.Exhausted, "Leave large results as outputs of a task.", "The job has put as many bytes as it may.")
 	default:
 		x.files++
 		return left, nil
 	}
+}
+
+// another counts one more file of a request that take has let in, and answers how
+// many of the bytes that are left it may have. Errors: Exhausted.
+func (a *allowances) another(key string, left int64) (int64, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	x := a.all[key]
+	if x == nil { // swept: it has put nothing for a day
+		return left, nil
+	}
+	if x.files >= putFiles {
+		return 0, tooMany()
+	}
+	x.files++
+	return min(left, putBytes-x.bytes), nil
+}
+
+func tooMany() error {
+	return refuse(CodeQuota, fault.Exhausted, "Pack files into one.", "The job has put %d files, which is as many as it may.", putFiles)
 }
 
 // spent counts bytes that were kept, whether or not a row names them.

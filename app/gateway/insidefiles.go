@@ -4,11 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
 	"tresor/app/fault"
-	"tresor/app/job"
 	"tresor/app/store"
 	"tresor/app/tree"
 )
@@ -27,14 +27,20 @@ const mostFiles = 4
 
 // Listing is a folder of the project's tree, as a program inside sees it.
 type Listing struct {
-	Files []tree.File `json:"files"`
-	Next  string      `json:"next,omitempty"` // give it as ?after= for the rest
+	Files []Listed `json:"files"`
+	Next  string   `json:"next,omitempty"` // give it as ?after= for the rest
+}
+
+// Listed is one file of a Listing.
+type Listed struct {
+	tree.File
+	Executable bool `json:"executable,omitempty"`
 }
 
 // projectFiles gives a program inside the files of its own project, so that a workflow
 // can hand files to the tasks that it makes and read what they left: GET and HEAD of
-// a file, GET of a folder (with a slash at its end), PUT of a file. Nothing of it
-// leaves the project: bytes come from its tree and go to it.
+// a file, GET of a folder (with a slash at its end), PUT of a file, POST of many files
+// to a folder. Nothing of it leaves the project: bytes come from its tree and go to it.
 func (s *Service) projectFiles(w http.ResponseWriter, r *http.Request, who Caller) {
 	leave, err := s.slots.enter("files:"+who.ID, mostFiles)
 	if err == nil {
@@ -53,9 +59,11 @@ func (s *Service) projectFile(w http.ResponseWriter, r *http.Request, who Caller
 		return refuse(CodeNotFound, fault.NotFound, "Check the address.", "This server keeps no files of projects.")
 	case r.Method == http.MethodPut:
 		return s.putFile(w, r, who, path)
+	case r.Method == http.MethodPost:
+		return s.postFiles(w, r, who, path)
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
-		w.Header().Set("Allow", "GET, HEAD, PUT")
-		return refuse(CodeMethod, fault.Invalid, "Use GET, HEAD or PUT.", "Files of a project are read and written, nothing else.")
+		w.Header().Set("Allow", "GET, HEAD, POST, PUT")
+		return refuse(CodeMethod, fault.Invalid, "Use GET, HEAD, PUT or POST.", "Files of a project are read and written, nothing else.")
 	case path == "" || strings.HasSuffix(path, "/"):
 		return s.listFiles(w, r, who, strings.Trim(path, "/"))
 	}
@@ -114,116 +122,67 @@ func firstError(errs ...error) error {
 	return nil
 }
 
+// listFiles answers a page of a folder's files. Its ETag counts the changes of the
+// tree: whoever gives it back learns for little that there was none, and with
+// ?since= only of the files that were written after it.
 func (s *Service) listFiles(w http.ResponseWriter, r *http.Request, who Caller, folder string) error {
-	out := Listing{Files: []tree.File{}}
-	err := s.visit(r.Context(), who, func(tx *store.Tx, l lent, sees func(*store.Tx, tree.File) (bool, error)) error {
-		all, err := s.Tree.List(tx, l.project.ID, folder, r.URL.Query().Get("after"), tree.MaxPage)
+	q := r.URL.Query()
+	since, err := sinceOf(q.Get("since"))
+	if err != nil {
+		return err
+	}
+	out, same, tag := Listing{Files: []Listed{}}, false, ""
+	err = s.visit(r.Context(), who, func(tx *store.Tx, l lent, sees func(*store.Tx, tree.File) (bool, error)) error {
+		n, err := s.Tree.Change(tx, l.project.ID)
 		if err != nil {
 			return err
 		}
-		for _, f := range all {
-			ok, err := sees(tx, f)
-			if err != nil {
-				return err
-			}
-			if ok {
-				out.Files = append(out.Files, f)
-			}
+		tag = `"` + itoa(n) + `"`
+		if same = r.Header.Get("If-None-Match") == tag; same {
+			return nil
 		}
-		if len(all) == tree.MaxPage {
-			out.Next = all[len(all)-1].Path
+		all, err := s.Tree.Since(tx, l.project.ID, folder, since, q.Get("after"), tree.MaxPage)
+		if err != nil {
+			return err
 		}
-		return nil
+		return out.add(tx, all, sees)
 	})
 	if err != nil {
 		return err
+	}
+	w.Header().Set("ETag", tag)
+	if same {
+		w.WriteHeader(http.StatusNotModified)
+		return nil
 	}
 	w.Header().Set("Content-Type", "application/json")
 	return json.NewEncoder(w).Encode(out)
 }
 
-// putFile keeps a file in the project's tree: the bytes first, then the row that
-// names them. What was there before is replaced if the program's job may do that.
-func (s *Service) putFile(w http.ResponseWriter, r *http.Request, who Caller, path string) error {
-	clean, err := tree.Clean(path)
-	if err == nil && strings.HasSuffix(path, "/") {
-		err = malformed("A folder is made by the files in it. Name a file.")
+// sinceOf reads ?since=: the number in an ETag; without one everything is new.
+func sinceOf(text string) (int64, error) {
+	if text == "" {
+		return -1, nil
 	}
+	n, err := strconv.ParseInt(strings.Trim(text, `"`), 10, 64)
 	if err != nil {
-		return err
+		return 0, malformed("since is the ETag of an earlier list.")
 	}
-	p, err := s.party(r.Context(), who)
-	if err != nil {
-		return err
-	}
-	l := p.lent[0]
-	if err := firstError(p.barred, l.ready(s.Now())); err != nil {
-		return err
-	}
-	most, err := s.mayPut(r, p, l)
-	if err != nil {
-		return err
-	}
-	blob, err := s.Vault.Put(r.Context(), r.Body, most)
-	s.puts.spent(p.counts[0].key, max(blob.Size, 0))
-	if err != nil {
-		return err
-	}
-	f := tree.File{Path: clean, SHA256: blob.SHA256, Size: blob.Size}
-	err = s.DB.Update(r.Context(), func(tx *store.Tx) error {
-		j, err := s.Jobs.Find(tx, who.ID)
+	return n, nil
+}
+
+func (out *Listing) add(tx *store.Tx, all []tree.File, sees func(*store.Tx, tree.File) (bool, error)) error {
+	for _, f := range all {
+		ok, err := sees(tx, f)
 		if err != nil {
 			return err
 		}
-		if !j.State.Active() {
-			return unknown()
+		if ok {
+			out.Files = append(out.Files, Listed{File: f, Executable: f.Executable})
 		}
-		if err := s.replaceable(tx, j, l.project.ID, clean); err != nil {
-			return err
-		}
-		return s.Tree.Put(tx, l.actor, l.project.ID, j.ID, []tree.File{f})
-	})
-	if err != nil {
-		return err
 	}
-	w.Header().Set("ETag", `"`+f.SHA256+`"`)
-	w.WriteHeader(http.StatusNoContent)
+	if len(all) == tree.MaxPage {
+		out.Next = all[len(all)-1].Path
+	}
 	return nil
-}
-
-// mayPut answers how many bytes a file may have, before any of it is read: what the
-// job may still put, and what the project's quota leaves. Errors: Exhausted.
-func (s *Service) mayPut(r *http.Request, p *party, l lent) (int64, error) {
-	most, err := s.puts.take(p.counts[0].key, s.Now())
-	if err != nil {
-		return 0, err
-	}
-	var used int64
-	if err := s.DB.View(r.Context(), func(tx *store.Tx) error {
-		used, err = s.Tree.Usage(tx, l.project.ID)
-		return err
-	}); err != nil {
-		return 0, err
-	}
-	if free := s.Tree.Quota - used; free < most {
-		most = max(free, 0)
-	}
-	if r.ContentLength > most {
-		return 0, refuse(CodeQuota, fault.Exhausted, "Put a smaller file, or ask the lead to erase files of the project.", "The file has %d bytes, and %d may be put now.", r.ContentLength, most)
-	}
-	return most, nil
-}
-
-func (s *Service) replaceable(tx *store.Tx, j job.Job, project, path string) error {
-	old, err := s.Tree.Stat(tx, project, path)
-	if fault.KindOf(err) == fault.NotFound && err != nil {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if j.Via == "" { // a local job whose program writes: its members may do that themselves
-		return nil
-	}
-	return s.MayReplace(tx, j, old)
 }

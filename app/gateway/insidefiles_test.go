@@ -61,7 +61,7 @@ func TestFilesInsideRefusals(t *testing.T) {
 	}{
 		"a file that is not there":         {local, "GET", "/project/none.txt", 404, "none.txt"},
 		"a path that climbs":               {local, "GET", "/project/..%2Fx", 400, ""},
-		"another method":                   {local, "DELETE", "/project/mine.txt", 405, "GET, HEAD or PUT"},
+		"another method":                   {local, "DELETE", "/project/mine.txt", 405, "GET, HEAD, PUT or POST"},
 		"a folder is no file":              {local, "PUT", "/project/a/", 400, ""},
 		"a hub's program reads it":         {remote, "GET", "/project/mine.txt", 404, "mine.txt"},
 		"a hub's program replaces it":      {remote, "PUT", "/project/mine.txt", 409, ""},
