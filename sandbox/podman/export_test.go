@@ -33,3 +33,10 @@ func Quick(o ServiceOptions, every time.Duration, misses int) ServiceOptions {
 
 // CallsBeforeRestart is how many unanswered calls end the service.
 const CallsBeforeRestart = hungCalls
+
+// SetMuteAgent changes how long a container may run without its agent.
+func SetMuteAgent(d time.Duration) (undo func()) {
+	old := muteAgent
+	muteAgent = d
+	return func() { muteAgent = old }
+}

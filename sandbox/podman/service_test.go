@@ -278,3 +278,28 @@ func TestPrepareAfterCrash(t *testing.T) {
 		t.Fatal(err, log.String())
 	}
 }
+
+// TestMuteAgent: a container whose agent does not come back after a restart of the program
+// is ended, and what it left can be had.
+func TestMuteAgent(t *testing.T) {
+	s := ticking(t, "svc-mute")
+	pid, err := podman.HostPID(t.Context(), rig.runner, s.Ref)
+	if err == nil {
+		err = syscall.Kill(pid, syscall.SIGSTOP)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := reopen(t)
+	defer podman.SetMuteAgent(200 * time.Millisecond)()
+	take := func(sandbox.Chunk) error { return nil }
+	if err := r.Logs(t.Context(), s.Ref, 0, take); !errors.Is(err, sandbox.ErrHost) {
+		t.Fatalf("following the log: %v, want ErrHost", err)
+	}
+	if err := r.Logs(t.Context(), s.Ref, 0, take); err != nil {
+		t.Fatalf("what is left of the log: %v", err)
+	}
+	if st, err := r.Status(t.Context(), s.Ref); err != nil || st.Phase != sandbox.Exited || st.ExitCode != 137 {
+		t.Errorf("%+v, %v", st, err)
+	}
+}
