@@ -51,7 +51,7 @@ func (w *worker) failed(ctx context.Context, p part, err error, first bool) erro
 // untouched says which refusals come before a node claims an order.
 func untouched(c wire.Code) bool {
 	switch c {
-	case wire.CodeOffline, wire.CodePaused, wire.CodeTime, wire.CodeFlood:
+	case wire.CodeOffline, wire.CodePaused, wire.CodeTime, wire.CodeFlood, wire.CodeBody:
 		return true
 	}
 	return false
@@ -92,11 +92,7 @@ func later(status int) bool {
 // again replaces an order that was answered with "later": the same bytes would get
 // the same answer for ever. The new one ends when the old one would have.
 func (w *worker) again(ctx context.Context, p part, a task.Answer) error {
-	text, _, err := w.s.orderOf(ctx, p)
-	if err != nil {
-		return err
-	}
-	old, err := wire.DecodeEnvelope([]byte(text))
+	old, err := w.s.load(ctx, p)
 	if err != nil {
 		return err
 	}
@@ -105,7 +101,7 @@ func (w *worker) again(ctx context.Context, p part, a task.Answer) error {
 	if left <= 0 {
 		return w.refuse(ctx, p, code, why, correlation)
 	}
-	e, err := w.s.fed().Issue(ctx, wire.KeyID(p.node), fed.Order{ID: w.s.IDs(), Kind: old.Kind, Body: old.Body, Life: left})
+	e, err := w.s.fed().Issue(ctx, wire.KeyID(p.node), fed.Order{ID: w.s.IDs(), Kind: old.Kind, Body: old.Content(), Life: left})
 	if err != nil {
 		return err
 	}

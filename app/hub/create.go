@@ -141,9 +141,12 @@ func (s *Service) keep(ctx context.Context, op string, c caller, id string, t mo
 				return err
 			}
 		}
+		if err := s.keepBodies(tx, rows); err != nil {
+			return err
+		}
 		for _, r := range rows {
-			_, err := tx.Exec(`INSERT INTO hub_part (task, node, seq, state, tes, envelope, changed_at) VALUES (?, ?, ?, 'waiting', ?, ?, ?)`,
-				id, r.node, r.seq, string(model.Queued), r.envelope, now)
+			_, err := tx.Exec(`INSERT INTO hub_part (task, node, seq, state, tes, envelope, body, changed_at) VALUES (?, ?, ?, 'waiting', ?, ?, ?, ?)`,
+				id, r.node, r.seq, string(model.Queued), r.envelope, r.sum(), now)
 			if err != nil {
 				return err
 			}

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"tresor/app/fault"
-	"tresor/fed/task"
 	"tresor/plugins/builtin/tes/model"
 )
 
@@ -62,10 +61,10 @@ func (s *Service) answer(w http.ResponseWriter, r *http.Request, c caller, to pl
 }
 
 func (s *Service) post(w http.ResponseWriter, r *http.Request, c caller) error {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, task.MaxBody))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, model.MaxBody))
 	var long *http.MaxBytesError
 	if errors.As(err, &long) {
-		return &refusal{status: http.StatusRequestEntityTooLarge, code: "too-large", detail: "A task for several nodes may have at most 160 KiB. Put large inputs into a dataset of the nodes."}
+		return &refusal{status: http.StatusRequestEntityTooLarge, code: "too-large", detail: "A task may have at most 2 MiB. Put large inputs into a dataset of the nodes."}
 	}
 	if err != nil {
 		return fault.Kinded("hub.post", fault.Invalid, err, "The body of the request broke off.")

@@ -67,7 +67,7 @@ func TestDoorRefuses(t *testing.T) {
 		{"another project", "POST", "/v1/tasks", r.token, withTags(`{"project":"borealis"}`), 400, "is for the project aurora"},
 		{"no executors", "POST", "/v1/tasks", r.token, `{}`, 400, "executor"},
 		{"no JSON", "POST", "/v1/tasks", r.token, `<task/>`, 400, ""},
-		{"too large", "POST", "/v1/tasks", r.token, `{"name":"` + strings.Repeat("a", task.MaxBody) + `"}`, 413, "160 KiB"},
+		{"too large", "POST", "/v1/tasks", r.token, `{"name":"` + strings.Repeat("a", task.MaxBody) + `"}`, 413, "2 MiB"},
 		{"bad view", "GET", "/v1/tasks?view=ALL", r.token, "", 400, "MINIMAL"},
 		{"bad page size", "GET", "/v1/tasks?page_size=0", r.token, "", 400, "page_size"},
 		{"huge page size", "GET", "/v1/tasks?page_size=2049", r.token, "", 400, "page_size"},

@@ -67,6 +67,7 @@ type Pace struct {
 	Tick      time.Duration // between two rounds of small work; 10 s
 	MaxResult int64         // bytes of a zip; 4 GiB
 	Reserve   int64         // bytes of the disk that results leave free; 1 GiB
+	MaxBodies int64         // bytes of large orders that wait for their nodes, all together; 1 GiB
 }
 
 func (p Pace) withDefaults() Pace {
@@ -83,6 +84,9 @@ func (p Pace) withDefaults() Pace {
 	}
 	if p.Reserve == 0 {
 		p.Reserve = 1 << 30
+	}
+	if p.MaxBodies == 0 {
+		p.MaxBodies = 1 << 30
 	}
 	return p
 }

@@ -25,7 +25,7 @@ func (s *Service) orders(ctx context.Context, c caller, id string, t model.Task,
 				Header: map[string][]string{"Content-Type": {"application/json"}}, OnBehalf: clip(c.name+" ("+c.handle+")", task.MaxOnBehalf)}
 			e, text, err := s.issue(ctx, n.Node, id, req)
 			if err == nil {
-				rows[i] = newPart{node: n.Node, seq: e.Seq, envelope: text}
+				rows[i] = newPart{node: n.Node, seq: e.Seq, envelope: text, body: largeOf(e)}
 			}
 			return err
 		})
@@ -62,4 +62,5 @@ type newPart struct {
 	node     string
 	seq      uint64
 	envelope string
+	body     *large // nil: it lies in the envelope
 }

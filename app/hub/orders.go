@@ -128,7 +128,7 @@ func onlyThis(err error) bool {
 		return false
 	}
 	switch r.Code {
-	case wire.CodeRunning, wire.CodeInterrupted, wire.CodeInternal, wire.CodeFailed:
+	case wire.CodeRunning, wire.CodeInterrupted, wire.CodeInternal, wire.CodeFailed, wire.CodeBody:
 		return true
 	}
 	return false
@@ -137,13 +137,17 @@ func onlyThis(err error) bool {
 // offer sends one part. Before the first time it is noted as offered, so that a
 // crash in between is never taken for "surely not sent".
 func (w *worker) offer(ctx context.Context, p part) error {
-	text, _, err := w.s.orderOf(ctx, p)
+	if p.body != "" { // one at a time: what a link holds in memory is bounded
+		w.large.Lock()
+		defer w.large.Unlock()
+	}
+	e, err := w.s.load(ctx, p)
+	var damaged *wire.Refusal
+	if errors.As(err, &damaged) {
+		return w.refuse(ctx, p, string(wire.CodeMalformed), "The order is damaged in the hub's database.", "")
+	}
 	if err != nil {
 		return err
-	}
-	e, err := wire.DecodeEnvelope([]byte(text))
-	if err != nil {
-		return w.refuse(ctx, p, string(wire.CodeMalformed), "The order is damaged in the hub's database.", "")
 	}
 	first := p.state == waiting
 	if first {
@@ -159,7 +163,11 @@ func (w *worker) offer(ctx context.Context, p part) error {
 		}
 		p.state = offered
 	}
-	call, cancel := context.WithTimeout(ctx, w.s.Pace.Call)
+	patience := w.s.Pace.Call
+	if e.Large() {
+		patience *= 4 // its bytes need their time on a slow line
+	}
+	call, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	receipt, err := w.s.fed().Send(call, e)
 	if err != nil {

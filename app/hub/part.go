@@ -30,10 +30,11 @@ type part struct {
 	log         report
 	trouble     string
 	seen        *int64
-	wanted      bool // the task's end was asked for
+	body        string // sum of an order's body that does not lie in its envelope
+	wanted      bool   // the task's end was asked for
 }
 
-const partColumns = `p.task, p.node, p.state, p.tes, p.cancelled, p.remote, p.code, p.text, p.correlation, p.log, p.trouble, p.seen_at,
+const partColumns = `p.task, p.node, p.state, p.tes, p.cancelled, p.remote, p.code, p.text, p.correlation, p.log, p.trouble, p.seen_at, p.body,
 	(SELECT cancel_at IS NOT NULL FROM hub_task t WHERE t.id = p.task)`
 
 func parts(tx *store.Tx, where string, args ...any) ([]part, error) {
@@ -47,7 +48,7 @@ func parts(tx *store.Tx, where string, args ...any) ([]part, error) {
 		var p part
 		var log string
 		err := rows.Scan(&p.task, &p.node, &p.state, &p.tes, &p.cancelled, &p.remote, &p.code, &p.text, &p.correlation,
-			&log, &p.trouble, &p.seen, &p.wanted)
+			&log, &p.trouble, &p.seen, &p.body, &p.wanted)
 		if err != nil {
 			return nil, err
 		}
@@ -90,6 +91,9 @@ func (s *Service) put(tx *store.Tx, p part) error {
 		seen_at = ?, changed_at = ? WHERE task = ? AND node = ?`, p.state, string(p.tes), p.cancelled, p.remote, p.code, p.text, p.correlation, log,
 		p.trouble, p.seen, store.Millis(tx.Now()), p.task, p.node)
 	if err != nil {
+		return err
+	}
+	if err := dropBody(tx, p); err != nil {
 		return err
 	}
 	return s.follow(tx, p.task)

@@ -22,6 +22,8 @@ type worker struct {
 	link atomic.Int64     // when a link began or ended, Unix ms; 0: told already
 	news atomic.Bool      // a link began: ask everything at once
 
+	large sync.Mutex // held while a large order is sent
+
 	mu    sync.Mutex      // guards hurry
 	hurry map[string]bool // tasks to ask about at once
 }

@@ -153,7 +153,7 @@ func TestOversizeAndMalformedEnvelopesAreRefused(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := h.Issue(ctx5(t), n.ID, hub.Order{ID: "big", Kind: "k", Body: make([]byte, wire.MaxBody+1)}); !errors.Is(err, wire.For(wire.CodeSize)) {
+	if _, err := h.Issue(ctx5(t), n.ID, hub.Order{ID: "big", Kind: "k", Body: make([]byte, wire.MaxLarge+1)}); !errors.Is(err, wire.For(wire.CodeSize)) {
 		t.Errorf("a body over the limit was issued: %v", err)
 	}
 	if _, err := h.Issue(ctx5(t), n.ID, hub.Order{ID: strings.Repeat("n", 1<<20), Kind: "k"}); err == nil {

@@ -133,15 +133,15 @@ func (h *Hub) welcome(r *http.Request, c *link.Conn, id Identity, ch wire.Challe
 	if err := c.WriteMessage(wire.NewWelcome(hello, id.Key, h.o.Now(), id.Next).Encode()); err != nil {
 		return err
 	}
-	return h.open(p, hello.Node.ID(), id.Next, c)
+	return h.open(p, hello, id.Next, c)
 }
 
-func (h *Hub) open(p trust.Peer, key wire.KeyID, next *wire.Succession, c *link.Conn) error {
+func (h *Hub) open(p trust.Peer, hello wire.Hello, next *wire.Succession, c *link.Conn) error {
 	s, err := link.Opener(c)
 	if err != nil {
 		return err
 	}
-	l := &nodeLink{peer: p.ID, key: key, session: s, http: s.Transport(), since: h.o.Now(), next: next}
+	l := &nodeLink{peer: p.ID, key: hello.Node.ID(), version: hello.Version, session: s, http: s.Transport(), since: h.o.Now(), next: next}
 	if !h.attach(l) {
 		s.Close()
 		return nil

@@ -64,6 +64,7 @@ type Hub struct {
 type nodeLink struct {
 	peer    wire.KeyID
 	key     wire.KeyID // with which it proved itself
+	version int        // of the protocol that it answered with
 	session *link.Session
 	http    *http.Transport
 	since   time.Time

@@ -45,7 +45,7 @@ func (t nodeTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 type Order struct {
 	ID   string
 	Kind string
-	Body []byte        // at most wire.MaxBody bytes
+	Body []byte        // at most wire.MaxLarge bytes; over wire.MaxBody it travels after the envelope
 	Life time.Duration // until it expires; at most wire.MaxLife, an hour when zero
 }
 
@@ -63,21 +63,34 @@ func (h *Hub) Issue(ctx context.Context, node wire.KeyID, o Order) (*wire.Envelo
 		o.Life = time.Hour
 	}
 	now := h.o.Now()
-	e := &wire.Envelope{Node: node, Seq: seq, ID: o.ID, Kind: o.Kind, Made: now.UnixMilli(), Expires: now.Add(o.Life).UnixMilli(), Body: o.Body}
+	e := &wire.Envelope{Node: node, Seq: seq, ID: o.ID, Kind: o.Kind, Made: now.UnixMilli(), Expires: now.Add(o.Life).UnixMilli()}
+	e.SetBody(o.Body)
 	e.Sign(h.o.Identity().Key)
 	_, err = e.Encode()
 	return e, err
 }
 
-// Send brings an envelope to its node once. A *wire.Refusal is the node's answer
-// (or CodeOffline); after any other error the node may or may not have it.
+// Send brings an envelope to its node once, with its body. A *wire.Refusal is the
+// node's answer, or CodeOffline, or CodeVersion when the node is too old for a body
+// of that size; after any other error the node may or may not have it.
 func (h *Hub) Send(ctx context.Context, e *wire.Envelope) (wire.Receipt, error) {
 	data, err := e.Encode()
 	if err != nil {
 		return wire.Receipt{}, err
 	}
+	path, body := wire.TasksPath, []byte(nil)
+	if e.Large() {
+		l, err := h.find(e.Node)
+		if err != nil {
+			return wire.Receipt{}, err
+		}
+		if l.version < wire.LargeVersion {
+			return wire.Receipt{}, wire.Refuse(wire.CodeVersion, "the node's program is too old for an order of %d KiB: update it, or send less at once", e.Size>>10)
+		}
+		path, data, body = wire.LargePath, append(data, '\n'), e.Content()
+	}
 	for try := 1; ; try++ {
-		answer, err := h.post(ctx, e.Node, data)
+		answer, err := h.post(ctx, e.Node, path, data, body)
 		if err != nil {
 			return wire.Receipt{}, err
 		}
@@ -93,12 +106,20 @@ func (h *Hub) Send(ctx context.Context, e *wire.Envelope) (wire.Receipt, error) 
 // stream; the node gives the same envelope the same receipt again.
 const strays = 5
 
-func (h *Hub) post(ctx context.Context, to wire.KeyID, data []byte) ([]byte, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://node"+wire.TasksPath, bytes.NewReader(data))
+func (h *Hub) post(ctx context.Context, to wire.KeyID, path string, data, body []byte) ([]byte, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://node"+path, bytes.NewReader(data))
 	if err != nil {
 		return nil, err
 	}
 	r.Header.Set("Content-Type", "application/json")
+	if len(body) > 0 {
+		r.GetBody = func() (io.ReadCloser, error) {
+			return io.NopCloser(io.MultiReader(bytes.NewReader(data), bytes.NewReader(body))), nil
+		}
+		r.Body, _ = r.GetBody()
+		r.ContentLength = int64(len(data) + len(body))
+		r.Header.Set("Expect", "100-continue") // a node that refuses does so before the body comes
+	}
 	resp, err := h.RoundTripper(to).RoundTrip(r)
 	if err != nil {
 		return nil, err

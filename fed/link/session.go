@@ -99,7 +99,7 @@ func (s *Session) Transport() *http.Transport {
 		},
 		// Half of what the node allows at once leaves room for streams that are closing.
 		MaxConnsPerHost: max(1, l.Streams/2), MaxIdleConnsPerHost: 4, IdleConnTimeout: l.Idle / 2,
-		MaxResponseHeaderBytes: int64(l.HeaderBytes), DisableCompression: true,
+		MaxResponseHeaderBytes: int64(l.HeaderBytes), DisableCompression: true, ExpectContinueTimeout: l.Header,
 		ReadBufferSize: 4 << 10, WriteBufferSize: 4 << 10,
 	}
 }

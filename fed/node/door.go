@@ -42,6 +42,8 @@ func (l *hubLink) handler(key wire.KeyID, s *link.Session) http.Handler {
 		switch {
 		case r.URL.Path == wire.TasksPath && l.door.Execute != nil:
 			l.n.exec.serve(w, r, hub, l.door)
+		case r.URL.Path == wire.LargePath && l.door.Execute != nil:
+			l.n.exec.serveLarge(w, r, hub, l.door)
 		case l.door.Routes != nil:
 			read(w, r, l.door.Routes)
 		default:
@@ -65,11 +67,19 @@ func read(w http.ResponseWriter, r *http.Request, routes http.Handler) {
 	routes.ServeHTTP(w, r)
 }
 
+// posted refuses what does not bring an envelope.
+func posted(w http.ResponseWriter, r *http.Request) bool {
+	if r.Method == http.MethodPost {
+		return true
+	}
+	w.Header().Set("Allow", http.MethodPost)
+	http.Error(w, "an envelope comes with POST", http.StatusMethodNotAllowed)
+	return false
+}
+
 // serve takes one envelope.
 func (x *executor) serve(w http.ResponseWriter, r *http.Request, hub trust.Peer, d Door) {
-	if r.Method != http.MethodPost {
-		w.Header().Set("Allow", http.MethodPost)
-		http.Error(w, "an envelope comes with POST", http.StatusMethodNotAllowed)
+	if !posted(w, r) {
 		return
 	}
 	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, wire.MaxEnvelope))
@@ -81,7 +91,19 @@ func (x *executor) serve(w http.ResponseWriter, r *http.Request, hub trust.Peer,
 		refuse(w, err)
 		return
 	}
-	receipt, err := x.take(r.Context(), hub, data, d)
+	e, err := x.verified(hub, data)
+	if err == nil && e.Large() {
+		err = wire.Refuse(wire.CodeMalformed, "the envelope's body does not lie inside: it comes by another path")
+	}
+	x.reply(w, r, hub, e, d, err)
+}
+
+// reply takes an envelope that is whole, and answers.
+func (x *executor) reply(w http.ResponseWriter, r *http.Request, hub trust.Peer, e *wire.Envelope, d Door, err error) {
+	var receipt []byte
+	if err == nil {
+		receipt, err = x.take(r.Context(), hub, e, d)
+	}
 	if err != nil {
 		refuse(w, err)
 		return
@@ -94,7 +116,7 @@ func (x *executor) serve(w http.ResponseWriter, r *http.Request, hub trust.Peer,
 var statuses = map[wire.Code]int{
 	wire.CodeMethod: 405, wire.CodeSize: 413, wire.CodeSignature: 403, wire.CodeUnknown: 403, wire.CodeRevoked: 403, wire.CodeKeyExpired: 403,
 	wire.CodeOther: 403, wire.CodeOtherHub: 403, wire.CodeExpired: 410, wire.CodeStale: 409, wire.CodeConflict: 409,
-	wire.CodeInterrupted: 409, wire.CodeRunning: 503, wire.CodePaused: 503, wire.CodeBusy: 503, wire.CodeInternal: 500,
+	wire.CodeInterrupted: 409, wire.CodeRunning: 503, wire.CodePaused: 503, wire.CodeBusy: 503, wire.CodeBody: 422, wire.CodeInternal: 500,
 }
 
 // refuse writes why. A hub learns codes and texts of this protocol and nothing

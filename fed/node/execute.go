@@ -44,9 +44,15 @@ type executor struct {
 	closed bool
 
 	mu      sync.Mutex // guards what follows
-	claims  map[wire.KeyID]*sync.Mutex
+	desks   map[wire.KeyID]*desk
 	running map[string]*run // hub/id
 	count   map[wire.KeyID]int
+}
+
+// desk is where the orders of one hub come in.
+type desk struct {
+	claim sync.Mutex    // held over one claim
+	large chan struct{} // a place for each large body that is held
 }
 
 // run is one order being executed.
@@ -56,7 +62,7 @@ type run struct {
 }
 
 func newExecutor(ctx context.Context, o Options) *executor {
-	return &executor{o: o, ctx: ctx, claims: map[wire.KeyID]*sync.Mutex{}, running: map[string]*run{}, count: map[wire.KeyID]int{}}
+	return &executor{o: o, ctx: ctx, desks: map[wire.KeyID]*desk{}, running: map[string]*run{}, count: map[wire.KeyID]int{}}
 }
 
 // wait lets no more orders begin and waits for those that run.
@@ -67,12 +73,9 @@ func (x *executor) wait() {
 	x.wg.Wait()
 }
 
-// take verifies, claims, executes or waits, and gives the encoded receipt.
-func (x *executor) take(ctx context.Context, hub trust.Peer, data []byte, d Door) ([]byte, error) {
-	e, err := x.verified(hub, data)
-	if err != nil {
-		return nil, err
-	}
+// take claims a verified envelope with its body, executes or waits, and gives the
+// encoded receipt.
+func (x *executor) take(ctx context.Context, hub trust.Peer, e *wire.Envelope, d Door) ([]byte, error) {
 	prior, running, err := x.begin(ctx, hub, e, d)
 	if err != nil {
 		return nil, err
@@ -114,7 +117,7 @@ func (x *executor) verified(hub trust.Peer, data []byte) (*wire.Envelope, error)
 // begin claims the envelope and starts it. It gives the prior entry of one that
 // ended, or the run of one that runs.
 func (x *executor) begin(ctx context.Context, hub trust.Peer, e *wire.Envelope, d Door) (*Entry, *run, error) {
-	claim := x.claimOf(hub.ID)
+	claim := &x.deskOf(hub.ID).claim
 	claim.Lock()
 	defer claim.Unlock()
 	x.gate.RLock()
@@ -154,13 +157,13 @@ func entry(hub trust.Peer, e *wire.Envelope, now time.Time) Entry {
 	return Entry{Hub: hub.ID, ID: e.ID, Seq: e.Seq, Digest: e.Digest(), Kind: e.Kind, Claimed: now, Expires: time.UnixMilli(e.Expires)}
 }
 
-func (x *executor) claimOf(hub wire.KeyID) *sync.Mutex {
+func (x *executor) deskOf(hub wire.KeyID) *desk {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.claims[hub] == nil {
-		x.claims[hub] = &sync.Mutex{}
+	if x.desks[hub] == nil {
+		x.desks[hub] = &desk{large: make(chan struct{}, MaxLargeAtOnce)}
 	}
-	return x.claims[hub]
+	return x.desks[hub]
 }
 
 func (x *executor) runs(hub wire.KeyID, id string) *run {
@@ -199,7 +202,7 @@ func (x *executor) start(hub trust.Peer, e *wire.Envelope, do Execute) *run {
 // that a node that stops still keeps what its tasks did.
 func (x *executor) finish(hub trust.Peer, e *wire.Envelope, do Execute) *Entry {
 	end := entry(hub, e, x.o.Now())
-	result, err := x.call(Order{Hub: hub, ID: e.ID, Seq: e.Seq, Kind: e.Kind, Body: e.Body, Expires: end.Expires}, do)
+	result, err := x.call(Order{Hub: hub, ID: e.ID, Seq: e.Seq, Kind: e.Kind, Body: e.Content(), Expires: end.Expires}, do)
 	if err != nil && (x.ctx.Err() != nil || errors.Is(err, ErrLater)) {
 		return nil // cut short by the end of the node, or not done: not known to have ended
 	}

@@ -28,12 +28,16 @@ const KindHTTP = "http"
 
 // What one order may hold.
 const (
-	// MaxBody is the largest body of the HTTP request or answer inside an order,
-	// in bytes: in base64 it still fits into an envelope with the rest.
-	MaxBody = 160 << 10
+	// MaxBody is the largest body of the HTTP request in an order, in bytes: what a
+	// node's door takes, too.
+	MaxBody = 2 << 20
+	// MaxAnswer is the largest body of the HTTP answer to an order, in bytes: in
+	// base64 it still fits into a receipt with the rest.
+	MaxAnswer = 160 << 10
 	// MaxOnBehalf is the longest name of a remote person, in bytes.
 	MaxOnBehalf = 100
 	maxHeaders  = 32
+	maxHeader   = 16 << 10 // bytes of all of them
 )
 
 // Request is the body of an order of KindHTTP.
@@ -59,13 +63,13 @@ func (r Request) Encode() ([]byte, error) {
 	if err := r.check(); err != nil {
 		return nil, err
 	}
-	return encode(r)
+	return encode(r, wire.MaxLarge)
 }
 
 // DecodeRequest reads the body of an order.
 func DecodeRequest(data []byte) (Request, error) {
 	var r Request
-	if err := decode(data, wire.MaxBody, &r); err != nil {
+	if err := decode(data, wire.MaxLarge, &r); err != nil {
 		return r, err
 	}
 	return r, r.check()
@@ -83,8 +87,8 @@ func (r Request) check() error {
 		return wire.Refuse(wire.CodeSize, "an order's query has at most %d bytes", 4<<10)
 	case len(r.Body) > MaxBody:
 		return wire.Refuse(wire.CodeSize, "the request in an order has at most %d bytes, this one has %d", MaxBody, len(r.Body))
-	case len(r.Header) > maxHeaders:
-		return wire.Refuse(wire.CodeSize, "an order has at most %d header fields", maxHeaders)
+	case len(r.Header) > maxHeaders || headerSize(r.Header) > maxHeader:
+		return wire.Refuse(wire.CodeSize, "an order has at most %d header fields with %d bytes", maxHeaders, maxHeader)
 	}
 	if r.OnBehalf == "" {
 		return nil
@@ -95,13 +99,23 @@ func (r Request) check() error {
 	return wire.CheckName(r.OnBehalf)
 }
 
+func headerSize(h map[string][]string) (n int) {
+	for k, all := range h {
+		n += len(k)
+		for _, v := range all {
+			n += len(v)
+		}
+	}
+	return n
+}
+
 // Encode gives the answer as the result of an order, or a refusal when it is too
 // large for one.
 func (a Answer) Encode() ([]byte, error) {
-	if len(a.Body) > MaxBody {
-		return nil, wire.Refuse(wire.CodeSize, "the answer has %d bytes, an order's has at most %d: read it with a plain request", len(a.Body), MaxBody)
+	if len(a.Body) > MaxAnswer {
+		return nil, wire.Refuse(wire.CodeSize, "the answer has %d bytes, an order's has at most %d: read it with a plain request", len(a.Body), MaxAnswer)
 	}
-	return encode(a)
+	return encode(a, wire.MaxBody)
 }
 
 // DecodeAnswer reads the result of an order.
@@ -144,10 +158,10 @@ func pathOK(p string) bool {
 	return !strings.ContainsRune(u.Path, 0)
 }
 
-func encode(v any) ([]byte, error) {
+func encode(v any, limit int) ([]byte, error) {
 	b, err := json.Marshal(v)
-	if err == nil && len(b) > wire.MaxBody {
-		err = wire.Refuse(wire.CodeSize, "an order's body has at most %d bytes, this one has %d", wire.MaxBody, len(b))
+	if err == nil && len(b) > limit {
+		err = wire.Refuse(wire.CodeSize, "an order's body has at most %d bytes, this one has %d", limit, len(b))
 	}
 	return b, err
 }

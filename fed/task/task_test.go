@@ -25,7 +25,7 @@ func TestAnOrderComesBackAsItWasSent(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(got, r) {
 		t.Errorf("got %+v, %v", got, err)
 	}
-	a := Answer{Status: 200, Body: bytes.Repeat([]byte{0}, MaxBody)}
+	a := Answer{Status: 200, Body: bytes.Repeat([]byte{0}, MaxAnswer)}
 	if b, err = a.Encode(); err != nil {
 		t.Fatal(err)
 	}
@@ -33,7 +33,7 @@ func TestAnOrderComesBackAsItWasSent(t *testing.T) {
 		t.Errorf("the largest answer: %v", err)
 	}
 	r.Body = bytes.Repeat([]byte{0xff}, MaxBody)
-	if b, err = r.Encode(); err != nil || len(b) > wire.MaxBody {
+	if b, err = r.Encode(); err != nil || len(b) > wire.MaxLarge {
 		t.Errorf("the largest order has %d bytes, %v", len(b), err)
 	}
 }
@@ -91,7 +91,7 @@ func TestBytesThatAreNoOrder(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := DecodeRequest(make([]byte, wire.MaxBody+1)); !errors.Is(err, wire.For(wire.CodeSize)) {
+	if _, err := DecodeRequest(make([]byte, wire.MaxLarge+1)); !errors.Is(err, wire.For(wire.CodeSize)) {
 		t.Errorf("over the limit: %v", err)
 	}
 	for name, data := range map[string]string{"no status": `{}`, "status 7": `{"status":7}`, "status 1000": `{"status":1000}`} {

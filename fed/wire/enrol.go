@@ -60,7 +60,7 @@ type Enrolled struct {
 
 // NewEnrol answers a challenge with a request to be pinned.
 func NewEnrol(c Challenge, host, name string, code Secret, priv ed25519.PrivateKey, nonce Nonce, now time.Time) Enrol {
-	e := Enrol{Type: "enrol", Version: Version, Host: host, Hub: c.Hub.ID(), Node: KeyOf(priv), Name: name,
+	e := Enrol{Type: "enrol", Version: c.common(), Host: host, Hub: c.Hub.ID(), Node: KeyOf(priv), Name: name,
 		CodeID: code.CodeID(), HubNonce: c.Nonce, Nonce: nonce, Time: now.UnixMilli()}
 	e.MAC = code.mac(e.canon())
 	e.Sig = sign(priv, e.canon())

@@ -45,7 +45,7 @@ type Welcome struct {
 
 // NewChallenge makes the hub's first message.
 func NewChallenge(hub Key, nonce Nonce, now time.Time) Challenge {
-	return Challenge{Type: "challenge", Versions: []int{Version}, Hub: hub, Nonce: nonce, Time: now.UnixMilli()}
+	return Challenge{Type: "challenge", Versions: []int{Oldest, Version}, Hub: hub, Nonce: nonce, Time: now.UnixMilli()}
 }
 
 // Encode gives the message.
@@ -60,15 +60,25 @@ func DecodeChallenge(data []byte) (Challenge, error) {
 	if c.Type != "challenge" || len(c.Versions) > 16 {
 		return c, Refuse(CodeMalformed, "the hub's first message is not a challenge")
 	}
-	if !slices.Contains(c.Versions, Version) {
-		return c, Refuse(CodeVersion, "the hub speaks versions %v, this node speaks %d: update the older of the two", c.Versions, Version)
+	if c.common() == 0 {
+		return c, Refuse(CodeVersion, "the hub speaks versions %v, this node speaks %d to %d: update the older of the two", c.Versions, Oldest, Version)
 	}
 	return c, nil
 }
 
+// common is the newest version that both ends speak; 0 when there is none.
+func (c Challenge) common() int {
+	for v := Version; v >= Oldest; v-- {
+		if slices.Contains(c.Versions, v) {
+			return v
+		}
+	}
+	return 0
+}
+
 // NewHello answers a challenge. next may be nil.
 func NewHello(c Challenge, host string, priv ed25519.PrivateKey, nonce Nonce, now time.Time, next *Succession) Hello {
-	h := Hello{Type: "hello", Version: Version, Host: host, Hub: c.Hub.ID(), Node: KeyOf(priv),
+	h := Hello{Type: "hello", Version: c.common(), Host: host, Hub: c.Hub.ID(), Node: KeyOf(priv),
 		HubNonce: c.Nonce, Nonce: nonce, Time: now.UnixMilli(), Next: next}
 	h.Sig = sign(priv, h.canon())
 	return h
@@ -105,8 +115,8 @@ func (h Hello) Check(c Challenge, hosts []string, now time.Time) error {
 
 func checkAnswer(version int, host string, hub KeyID, nonce Nonce, at int64, c Challenge, hosts []string, now time.Time) error {
 	switch {
-	case version != Version:
-		return Refuse(CodeVersion, "the node speaks version %d, this hub speaks %d: update the older of the two", version, Version)
+	case version < Oldest || version > Version:
+		return Refuse(CodeVersion, "the node speaks version %d, this hub speaks %d to %d: update the older of the two", version, Oldest, Version)
 	case !slices.Contains(hosts, host):
 		return Refuse(CodeHost, "the node dialled another host than this hub's: correct the hub's address at the node")
 	case hub != c.Hub.ID():

@@ -24,6 +24,9 @@ type Sig [ed25519.SignatureSize]byte
 // MAC is an HMAC-SHA256 value.
 type MAC [sha256.Size]byte
 
+// Sum is the SHA-256 of a body.
+type Sum [sha256.Size]byte
+
 // KeyID names a public key: 32 hexadecimal digits of its SHA-256.
 type KeyID string
 
@@ -58,12 +61,14 @@ func (k Key) MarshalText() ([]byte, error)   { return text(k[:]), nil }
 func (n Nonce) MarshalText() ([]byte, error) { return text(n[:]), nil }
 func (s Sig) MarshalText() ([]byte, error)   { return text(s[:]), nil }
 func (m MAC) MarshalText() ([]byte, error)   { return text(m[:]), nil }
+func (s Sum) MarshalText() ([]byte, error)   { return text(s[:]), nil }
 
 // UnmarshalText and the others refuse any other length or form.
 func (k *Key) UnmarshalText(b []byte) error   { return fill(k[:], b) }
 func (n *Nonce) UnmarshalText(b []byte) error { return fill(n[:], b) }
 func (s *Sig) UnmarshalText(b []byte) error   { return fill(s[:], b) }
 func (m *MAC) UnmarshalText(b []byte) error   { return fill(m[:], b) }
+func (s *Sum) UnmarshalText(b []byte) error   { return fill(s[:], b) }
 
 func text(b []byte) []byte {
 	return base64.RawURLEncoding.AppendEncode(nil, b)

@@ -5,6 +5,10 @@ import "time"
 // TasksPath is where a node takes envelopes on its federation door.
 const TasksPath = "/fed/v1/tasks"
 
+// LargePath is where a node takes envelopes whose body travels after them: the
+// envelope, a newline, the body.
+const LargePath = "/fed/v1/tasks/large"
+
 // LinkPath is where a hub takes the links that nodes dial.
 const LinkPath = "/fed/v1/link"
 

@@ -32,6 +32,7 @@ const (
 	CodeFlood       Code = "flood"        // rate limit of frames, streams or pings
 	CodeMethod      Code = "method"       // plain request that would change something
 	CodeOffline     Code = "offline"      // node is not connected
+	CodeBody        Code = "body"         // bytes after an envelope are not those that were signed
 	CodeFailed      Code = "failed"       // the task was executed and broke; it is not executed again
 	CodeInternal    Code = "internal"     // the other end broke before it began; its log says why
 )
@@ -62,7 +63,7 @@ func (r *Refusal) Is(target error) bool {
 // Final reports whether asking again with the same bytes cannot change the answer.
 func (c Code) Final() bool {
 	switch c {
-	case CodeOffline, CodeRunning, CodePaused, CodeBusy, CodeInternal, CodeTime, CodeFlood:
+	case CodeOffline, CodeRunning, CodePaused, CodeBusy, CodeInternal, CodeTime, CodeFlood, CodeBody:
 		return false
 	}
 	return true

@@ -21,14 +21,23 @@ import (
 )
 
 const (
-	// Version is the protocol version that this program speaks.
-	Version = 1
+	// Version is the newest protocol version that this program speaks. A peer of an
+	// older one, from Oldest on, is served as before and gets no large order.
+	Version = 2
+	// Oldest is the oldest version that this program still speaks.
+	Oldest = 1
+	// LargeVersion is the first version whose envelopes may leave their body aside.
+	LargeVersion = 2
 	// MaxSkew is how far the clocks of the two ends may differ.
 	MaxSkew = 5 * time.Minute
 	// MaxMessage is the largest handshake or enrolment message, in bytes.
 	MaxMessage = 16 << 10
-	// MaxBody is the largest body of a task envelope, in bytes.
+	// MaxBody is the largest body inside an envelope, in bytes; a larger one travels
+	// after its envelope.
 	MaxBody = 256 << 10
+	// MaxLarge is the largest body that travels after its envelope, in bytes: a task
+	// of 2 MiB in base64 with what is around it.
+	MaxLarge = 2<<20/3*4 + 64<<10
 	// MaxEnvelope is the largest encoded envelope: the body in base64 and the rest.
 	MaxEnvelope = MaxBody/3*4 + 4<<10
 	// MaxName is the longest name of a hub or node, in bytes.

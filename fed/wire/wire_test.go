@@ -45,7 +45,7 @@ func TestHandshakeRefusals(t *testing.T) {
 		{"wrong host", func(h *Hello) { h.Host = "evil.example" }, true, CodeHost},
 		{"another hub's key", func(h *Hello) { h.Hub = KeyOf(other).ID() }, true, CodeSignature},
 		{"replayed nonce", func(h *Hello) { h.HubNonce = Nonce{2} }, true, CodeNonce},
-		{"future version", func(h *Hello) { h.Version = 2 }, true, CodeVersion},
+		{"future version", func(h *Hello) { h.Version = Version + 1 }, true, CodeVersion},
 		{"another node's key", func(h *Hello) { h.Node = KeyOf(other) }, false, CodeSignature},
 		{"time changed after signing", func(h *Hello) { h.Time++ }, false, CodeSignature},
 		{"node nonce changed after signing", func(h *Hello) { h.Nonce[0]++ }, false, CodeSignature},
@@ -239,7 +239,9 @@ func FuzzMessages(f *testing.F) {
 	ch := NewChallenge(KeyOf(hub), Nonce{}, at)
 	hello := NewHello(ch, "h", hub, Nonce{}, at, NewSuccession(hub, newKey(f), at))
 	en := NewEnrol(ch, "h", "n", Secret{}, hub, Nonce{}, at)
-	for _, seed := range [][]byte{data, ch.Encode(), hello.Encode(), NewWelcome(hello, hub, at, nil).Encode(), en.Encode(),
+	big, _ := largeEnvelope(f)
+	bigData, _ := big.Encode()
+	for _, seed := range [][]byte{data, bigData, ch.Encode(), hello.Encode(), NewWelcome(hello, hub, at, nil).Encode(), en.Encode(),
 		NewEnrolled(en, "n", Secret{}, hub, at).Encode(), Refuse(CodeBusy, "x").Encode()} {
 		f.Add(seed)
 	}
@@ -248,6 +250,9 @@ func FuzzMessages(f *testing.F) {
 			again, err := e.Encode()
 			if err != nil || !bytes.Equal(again, b) {
 				t.Errorf("not one encoding: %v", err)
+			}
+			if e.Large() && e.Attach(b) == nil {
+				t.Error("other bytes were taken for the body")
 			}
 		}
 		if h, err := DecodeHello(b); err == nil {

@@ -63,7 +63,7 @@ func TestTheConnectionDoctor(t *testing.T) {
 		return strings.HasSuffix(got, " projects") && !strings.Contains(got, "!")
 	})
 	rep := check("all well", way+"link round trip projects")
-	for _, part := range []string{"Hub of Bonn", "tresor test", "link protocol 1", "ok   tcp", "ws://" + h.Relay.Host(), "took"} {
+	for _, part := range []string{"Hub of Bonn", "tresor test", "link protocol 2", "ok   tcp", "ws://" + h.Relay.Host(), "took"} {
 		if !strings.Contains(rep.Report, part) {
 			t.Errorf("the report lacks %q:\n%s", part, rep.Report)
 		}
