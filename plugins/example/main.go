@@ -33,6 +33,7 @@ var description = protocol.Description{
 		Key: "image", Label: "Image", Kind: protocol.KindText, Required: true, Default: "docker.io/library/busybox:latest",
 		Help: "The image in which every command of this protocol runs. It has to be approved like any other.",
 	}},
+	Lookups: []protocol.Lookup{{Method: "GET", Path: "/jobs/{id}", Views: map[string]protocol.View{"": protocol.Minimal}}},
 }
 
 // Describe names the protocol and its one setting.

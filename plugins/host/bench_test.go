@@ -11,14 +11,15 @@ import (
 	"tresor/plugins/protocoltest"
 )
 
-// BenchmarkHop is one request handed to a plugin process that makes one host call
-// before it answers; ns/op is the wall time per request over all callers.
+// BenchmarkHop is one request handed to a plugin process that answers at once, makes
+// one host call before, or finds the answer to it looked up; ns/op is the wall time per
+// request over all callers.
 func BenchmarkHop(b *testing.B) {
 	for _, callers := range []int{1, 16} {
-		for _, size := range []int{0, 2000} {
-			b.Run("callers="+strconv.Itoa(callers)+"/body="+strconv.Itoa(size), func(b *testing.B) {
+		for name, path := range map[string]string{"no call": "/pid", "host call": "/host", "looked up": "/jobs/job-1"} {
+			b.Run("callers="+strconv.Itoa(callers)+"/"+name, func(b *testing.B) {
 				a := adapter(b, start(b, self("spy")))
-				r := protocol.Request{Method: "GET", Path: "/host", Body: make([]byte, size), Header: map[string][]string{"Accept": {"application/json"}}}
+				r := protocol.Request{Method: "GET", Path: path, Body: make([]byte, 1000), Header: map[string][]string{"Accept": {"application/json"}}}
 				var left atomic.Int64
 				left.Store(int64(b.N))
 				b.ReportAllocs()

@@ -180,6 +180,7 @@ func (p *Plugin) once(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	proc.remote.LookAhead(desc.Lookups)
 	p.up(proc, desc)
 	defer p.down()
 	return p.attend(ctx, proc)

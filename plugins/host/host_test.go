@@ -49,7 +49,8 @@ func TestMain(m *testing.M) {
 type spy struct{}
 
 func (spy) Describe(context.Context) (protocol.Description, error) {
-	return protocol.Description{Name: "spy", Title: "Spy", Version: "1", Protocol: "none"}, nil
+	return protocol.Description{Name: "spy", Title: "Spy", Version: "1", Protocol: "none",
+		Lookups: []protocol.Lookup{{Method: "GET", Path: "/jobs/{id}", Views: map[string]protocol.View{"": protocol.Basic}}}}, nil
 }
 
 func (spy) TestConnection(context.Context, protocol.Settings, protocol.Host) ([]protocol.Step, error) {
@@ -71,7 +72,7 @@ func (spy) ServeRequest(ctx context.Context, r protocol.Request, h protocol.Host
 		return protocol.Response{Status: 200, Body: []byte(strings.Join(out, "\n"))}, err
 	case "/pid":
 		return protocol.Response{Status: 200, Body: []byte(strconv.Itoa(os.Getpid()))}, nil
-	case "/host":
+	case "/host", "/jobs/job-1":
 		s, err := h.State(ctx, "job-1", protocol.Basic)
 		return protocol.Response{Status: 200, Body: s.Document}, err
 	case "/panic":

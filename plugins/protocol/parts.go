@@ -36,13 +36,26 @@ func (w work) split() (any, [][]byte) {
 		return w, nil
 	}
 	r := *w.Request
-	b := r.Body
+	body := r.Body
 	r.Body = nil
 	w.Request = &r
-	return w, one(b)
+	if w.Ahead != nil {
+		a, documents := w.Ahead.split()
+		w.Ahead = &a
+		if len(documents) > 0 {
+			return w, append([][]byte{body}, documents...)
+		}
+	}
+	return w, one(body)
 }
 
-func (w *work) join(p [][]byte) bool { return w.Request != nil && w.Request.join(p) }
+func (w *work) join(p [][]byte) bool {
+	if w.Request == nil || len(p) == 0 {
+		return false
+	}
+	w.Request.Body = filled(p[0])
+	return w.Ahead.join(p[1:])
+}
 
 func (r Response) split() (any, [][]byte) {
 	b := r.Body

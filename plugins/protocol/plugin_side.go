@@ -1,6 +1,9 @@
 package protocol
 
-import "context"
+import (
+	"context"
+	"sync/atomic"
+)
 
 // adapterHandler answers the host's calls with an Adapter.
 type adapterHandler struct {
@@ -12,6 +15,7 @@ type adapterHandler struct {
 type work struct {
 	Settings Settings `json:"settings,omitempty"`
 	Request  *Request `json:"request,omitempty"`
+	Ahead    *ahead   `json:"ahead,omitempty"` // what the host looked up for the request
 }
 
 func (a *adapterHandler) answer(ctx context.Context, f frame) (any, error) {
@@ -25,6 +29,7 @@ func (a *adapterHandler) answer(ctx context.Context, f frame) (any, error) {
 		return nil, err
 	}
 	h := &hostClient{link: a.link, token: f.Token}
+	h.ahead.Store(w.Ahead)
 	switch f.Name {
 	case "test":
 		return a.adapter.TestConnection(ctx, w.Settings, h)
@@ -63,9 +68,11 @@ func parts(a Adapter) []string {
 type hostClient struct {
 	link  *link
 	token string
+	ahead atomic.Pointer[ahead] // the answer to the first call, if it is the one that was foreseen; later ones ask again
 }
 
 func (h *hostClient) do(ctx context.Context, name string, in, out any) error {
+	h.ahead.Store(nil)
 	return h.link.call(ctx, name, h.token, in, out)
 }
 
@@ -85,11 +92,17 @@ type stateOf struct {
 }
 
 func (h *hostClient) State(ctx context.Context, id string, view View) (s JobState, err error) {
+	if s, err, ok := h.ahead.Swap(nil).state(id, view); ok {
+		return s, err
+	}
 	err = h.do(ctx, "state", stateOf{id, view}, &s)
 	return s, err
 }
 
 func (h *hostClient) Jobs(ctx context.Context, q JobQuery) (p JobPage, err error) {
+	if p, err, ok := h.ahead.Swap(nil).jobs(q); ok {
+		return p, err
+	}
 	err = h.do(ctx, "jobs", q, &p)
 	return p, err
 }

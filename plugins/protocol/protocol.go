@@ -85,12 +85,13 @@ type Host interface {
 
 // Description is what a plugin says about itself.
 type Description struct {
-	Name     string    `json:"name"`     // lower case, as in addresses
-	Title    string    `json:"title"`    // for people
-	Version  string    `json:"version"`  // of the plugin
-	Protocol string    `json:"protocol"` // "GA4GH TES 1.1"
-	Parts    []string  `json:"parts"`    // which optional parts it has: server, poller, publisher
-	Settings []Setting `json:"settings"` // from which the page draws the form
+	Name     string    `json:"name"`              // lower case, as in addresses
+	Title    string    `json:"title"`             // for people
+	Version  string    `json:"version"`           // of the plugin
+	Protocol string    `json:"protocol"`          // "GA4GH TES 1.1"
+	Parts    []string  `json:"parts"`             // which optional parts it has: server, poller, publisher
+	Settings []Setting `json:"settings"`          // from which the page draws the form
+	Lookups  []Lookup  `json:"lookups,omitempty"` // what the host looks up before it hands a request over
 }
 
 // Setting is one field of a plugin's settings.

@@ -15,6 +15,7 @@ type Remote struct {
 	hosts *hosts
 	guard Guard
 	slots chan struct{}
+	ahead []Lookup
 }
 
 // Guard is what the host does with every call but Run.
@@ -50,6 +51,11 @@ func (r *Remote) Protect(g Guard) {
 	}
 }
 
+// LookAhead sets which routes the host looks up before it hands a request over: those
+// of a description that CheckDescription has passed. It is called once, before the
+// first request.
+func (r *Remote) LookAhead(l []Lookup) { r.ahead = l }
+
 // Done is closed when the plugin can no longer be reached.
 func (r *Remote) Done() <-chan struct{} { return r.link.ctx.Done() }
 
@@ -73,9 +79,17 @@ func (r *Remote) TestConnection(ctx context.Context, s Settings, h Host) (steps 
 	return steps, err
 }
 
-// ServeRequest hands one HTTP request to the plugin.
+// ServeRequest hands one HTTP request to the plugin, with what its Lookups name.
 func (r *Remote) ServeRequest(ctx context.Context, req Request, h Host) (resp Response, err error) {
-	err = r.with(ctx, "serve", work{Request: &req}, h, &resp)
+	err = r.guarded(ctx, "serve", func(ctx context.Context) error {
+		w := work{Request: &req, Ahead: lookAhead(ctx, r.ahead, req, h)}
+		err := r.lend(ctx, "serve", w, h, &resp)
+		if w.Ahead != nil && errors.Is(err, errLarge) { // together they are too large for one message
+			w.Ahead = nil
+			err = r.lend(ctx, "serve", w, h, &resp)
+		}
+		return err
+	})
 	return resp, err
 }
 

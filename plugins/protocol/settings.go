@@ -48,6 +48,9 @@ func CheckDescription(d Description) error {
 	if len(d.Settings) > MaxSettings {
 		return invalid("the plugin has %d settings, at most %d are allowed", len(d.Settings), MaxSettings)
 	}
+	if err := checkLookups(d.Lookups); err != nil {
+		return err
+	}
 	seen := map[string]bool{}
 	for _, s := range d.Settings {
 		if !keys.MatchString(s.Key) || seen[s.Key] {

@@ -3,6 +3,7 @@ package protocoltest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -15,6 +16,7 @@ import (
 type Host struct {
 	mu       sync.Mutex
 	Calls    []string
+	Asked    []string        // the questions of State and Jobs, see looksUp
 	Refusal  *protocol.Error // when set, every call answers it
 	Release  []byte
 	Requests []protocol.JobRequest // what was submitted
@@ -28,6 +30,13 @@ func (h *Host) note(name string) error {
 		return h.Refusal
 	}
 	return nil
+}
+
+// asked keeps a question.
+func (h *Host) asked(format string, args ...any) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.Asked = append(h.Asked, fmt.Sprintf(format, args...))
 }
 
 // Seen reports whether the plugin made the call.
@@ -64,12 +73,14 @@ func (h *Host) Submit(_ context.Context, r protocol.JobRequest) (protocol.JobSta
 }
 
 // State answers held.
-func (h *Host) State(_ context.Context, id string, _ protocol.View) (protocol.JobState, error) {
+func (h *Host) State(_ context.Context, id string, v protocol.View) (protocol.JobState, error) {
+	h.asked("job %s %s", id, v)
 	return protocol.JobState{ID: id, State: "held"}, h.note("state")
 }
 
 // Jobs answers one held job.
-func (h *Host) Jobs(context.Context, protocol.JobQuery) (protocol.JobPage, error) {
+func (h *Host) Jobs(_ context.Context, q protocol.JobQuery) (protocol.JobPage, error) {
+	h.asked("page %d %s", q.Limit, q.View)
 	return protocol.JobPage{Jobs: []protocol.JobState{{ID: "job-1", State: "held"}}}, h.note("jobs")
 }
 

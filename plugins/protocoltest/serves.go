@@ -3,8 +3,10 @@ package protocoltest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -70,9 +72,34 @@ func serves(ctx context.Context, t *testing.T, a protocol.Adapter) {
 			serve(ctx, t, s, "one of 16 at a time", protocol.Request{Method: "GET", Path: paths[i%len(paths)]}, &Host{})
 		}
 	})
+	looksUp(ctx, t, a)
 	ended, cancel := context.WithCancel(ctx)
 	cancel()
 	_, _ = s.ServeRequest(ended, protocol.Request{Method: "GET", Path: "/"}, &Host{}) // a caller that has gone: whatever it says, it says it
+}
+
+// looksUp checks what is declared to be looked up: the route asks that question, and no
+// other. As a child the host asks it, so a declaration that is not true asks twice.
+func looksUp(ctx context.Context, t *testing.T, a protocol.Adapter) {
+	for _, l := range description(ctx, t, a).Lookups {
+		for value, view := range l.Views {
+			r := protocol.Request{Method: l.Method, Path: strings.Replace(l.Path, "{id}", "job-1", 1)}
+			if value != "" {
+				r.Query = l.Query + "=" + url.QueryEscape(value)
+			}
+			want := fmt.Sprintf("job job-1 %s", view)
+			if l.Limit > 0 {
+				want = fmt.Sprintf("page %d %s", l.Limit, view)
+			}
+			for _, refusal := range []*protocol.Error{nil, {Code: protocol.CodeNotFound, Text: "There is no such job."}} {
+				h := &Host{Refusal: refusal}
+				serve(ctx, t, a.(protocol.Server), "looked up: "+l.Path, r, h)
+				if len(h.Asked) != 1 || h.Asked[0] != want {
+					t.Errorf("%s %s?%s, refusal %v: the host was asked %q, and %q is declared", r.Method, r.Path, r.Query, refusal, h.Asked, want)
+				}
+			}
+		}
+	}
 }
 
 // serve makes one request and checks that the answer can be passed on.

@@ -13,7 +13,8 @@ import (
 // whole is an adapter with every part, as small as it can be.
 type whole struct{}
 
-var ofWhole = protocol.Description{Name: "whole", Title: "Every part", Version: "1", Protocol: "none"}
+var ofWhole = protocol.Description{Name: "whole", Title: "Every part", Version: "1", Protocol: "none",
+	Lookups: []protocol.Lookup{{Method: "GET", Path: "/jobs", Limit: 10, Views: map[string]protocol.View{"": protocol.Basic}}}}
 
 func (whole) Describe(context.Context) (protocol.Description, error) { return ofWhole, nil }
 

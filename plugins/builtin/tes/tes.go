@@ -47,7 +47,23 @@ func description() protocol.Description {
 			{Key: keyContact, Label: "Contact", Kind: "text", Help: "An address such as mailto:help@example.org, or a page with a form."},
 			{Key: keyDocs, Label: "Documentation", Kind: "url", Help: "Empty: the page about TES on this server."},
 		},
+		Lookups: lookups(),
 	}
+}
+
+// lookups are the two routes that clients ask again and again: one task, and the first
+// page of the list as it is by default. Other spellings of an address cost a way more.
+func lookups() []protocol.Lookup {
+	views := map[string]protocol.View{"": protocol.Minimal}
+	for _, v := range []model.View{model.Minimal, model.Basic, model.Full} {
+		views[string(v)] = hostView(v)
+	}
+	var out []protocol.Lookup
+	for _, below := range []string{"", "/v1"} {
+		out = append(out, protocol.Lookup{Method: "GET", Path: below + "/tasks/{id}", Query: "view", Views: views},
+			protocol.Lookup{Method: "GET", Path: below + "/tasks", Limit: model.DefaultPage, Query: "view", Views: views})
+	}
+	return out
 }
 
 var (

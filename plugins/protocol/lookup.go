@@ -1,0 +1,234 @@
+package protocol
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+)
+
+// Lookup declares a route whose answer begins with one question to the host: State of
+// the job that the path names, or the first page of Jobs. The host asks it before it
+// hands a matching request over, as the plugin would, and sends the answer along; the
+// plugin's first call of the request, when it is this one, is then answered without a
+// way back. Nothing else changes: a request that does not match, an answer that is too
+// large and another first call go the way they would without. A plugin gains nothing
+// that it could not ask itself: the question is asked of the Host of the request.
+type Lookup struct {
+	Method string `json:"method"` // GET or HEAD
+	// Path is compared part by part with Request.Path. The part {id} stands for the job's
+	// id: letters, digits, dots, dashes and underscores. A path without it is a list.
+	Path  string          `json:"path"`
+	Limit int             `json:"limit,omitempty"` // of a list: JobQuery.Limit
+	Query string          `json:"query,omitempty"` // name of the query parameter that chooses the view; a list with any other parameter is not looked up
+	Views map[string]View `json:"views"`           // what its values mean; "": it is missing or empty
+}
+
+// Bounds of what a plugin has looked up.
+const (
+	MaxLookups = 16       // of one plugin
+	jobPart    = "{id}"   // in Lookup.Path
+	maxLookup  = 100      // bytes of a path, of a value that chooses a view, and of a job's id
+	maxViews   = 16       // values that choose a view
+	mostJobs   = 2048     // in a page
+	maxAsked   = 16 << 10 // bytes of a path and of a query that are looked at
+)
+
+var (
+	lookupPath = regexp.MustCompile(`^(/([A-Za-z0-9._-]+|\{id\}))+$`)
+	lookupWord = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]{0,39}$`)
+	jobID      = regexp.MustCompile(`^[A-Za-z0-9._-]{1,100}$`)
+)
+
+// checkLookups refuses declarations that are too many, in doubt or not clear.
+func checkLookups(all []Lookup) error {
+	if len(all) > MaxLookups {
+		return invalid("the plugin has %d routes looked up, at most %d are allowed", len(all), MaxLookups)
+	}
+	seen := map[string]bool{}
+	for _, l := range all {
+		if err := l.check(); err != nil {
+			return err
+		}
+		if seen[l.Method+l.Path] {
+			return invalid("the route %s %s is looked up twice", l.Method, l.Path)
+		}
+		seen[l.Method+l.Path] = true
+	}
+	return nil
+}
+
+func (l Lookup) check() error {
+	jobs := strings.Count(l.Path, jobPart)
+	switch {
+	case l.Method != http.MethodGet && l.Method != http.MethodHead:
+		return invalid("the route %q is looked up for the method %q; only GET and HEAD can be", clip(l.Path), clip(l.Method))
+	case len(l.Path) > maxLookup || !lookupPath.MatchString(l.Path) || jobs > 1:
+		return invalid("the path %q is no pattern: it has parts of letters, digits, dots, dashes and underscores, and at most one %s", clip(l.Path), jobPart)
+	case jobs == 1 && l.Limit != 0, jobs == 0 && (l.Limit < 1 || l.Limit > mostJobs):
+		return invalid("the route %q needs either %s in its path or a limit of 1 to %d", clip(l.Path), jobPart, mostJobs)
+	case l.Query != "" && !lookupWord.MatchString(l.Query):
+		return invalid("the route %q has its view chosen by %q, which is no name of a parameter", clip(l.Path), clip(l.Query))
+	case l.Views[""] == "" || len(l.Views) > maxViews || l.Query == "" && len(l.Views) > 1:
+		return invalid("the route %q does not say which view is meant without a parameter, or has too many views", clip(l.Path))
+	}
+	for value, v := range l.Views {
+		if !plain(value, maxLookup) || v != Minimal && v != Basic && v != Full {
+			return invalid("the route %q has the unknown view %q", clip(l.Path), clip(string(v)))
+		}
+	}
+	return nil
+}
+
+// question is what a request will ask first, as far as l can tell; nil: it cannot.
+func (l Lookup) question(r Request) *ahead {
+	if r.Method != l.Method {
+		return nil
+	}
+	id, ok := l.match(r.Path)
+	if !ok {
+		return nil
+	}
+	view, ok := l.view(r.Query)
+	switch {
+	case !ok:
+		return nil
+	case l.Limit > 0:
+		return &ahead{Jobs: &JobQuery{View: view, Limit: l.Limit}}
+	}
+	return &ahead{State: &stateOf{id, view}}
+}
+
+// match compares a path with the pattern.
+func (l Lookup) match(path string) (id string, ok bool) {
+	before, after, job := strings.Cut(l.Path, jobPart)
+	if !job {
+		return "", path == l.Path
+	}
+	id, ok = strings.CutPrefix(path, before)
+	if ok {
+		id, ok = strings.CutSuffix(id, after)
+	}
+	return id, ok && jobID.MatchString(id) && id != "." && id != ".."
+}
+
+// view reads the view from a query. What a plugin might refuse is left to it.
+func (l Lookup) view(query string) (View, bool) {
+	if query == "" {
+		return l.Views[""], true
+	}
+	q, err := url.ParseQuery(query)
+	if err != nil || len(q[l.Query]) > 1 {
+		return "", false
+	}
+	for name := range q {
+		if l.Limit > 0 && name != l.Query {
+			return "", false
+		}
+	}
+	v, ok := l.Views[q.Get(l.Query)]
+	return v, ok
+}
+
+// ahead is a question that a plugin was going to ask, and its answer.
+type ahead struct {
+	State *stateOf  `json:"state,omitempty"` // the question: one of these two
+	Jobs  *JobQuery `json:"jobs,omitempty"`
+	Error *Error    `json:"error,omitempty"` // the answer: one of these three
+	Job   *JobState `json:"job,omitempty"`
+	Page  *JobPage  `json:"page,omitempty"`
+}
+
+// lookAhead asks h what the request will ask first. nil: nothing is known before.
+func lookAhead(ctx context.Context, all []Lookup, r Request, h Host) *ahead {
+	if len(r.Path) > maxAsked || len(r.Query) > maxAsked {
+		return nil
+	}
+	for _, l := range all {
+		if a := l.question(r); a != nil {
+			return a.ask(ctx, h)
+		}
+	}
+	return nil
+}
+
+// ask answers the question. A failure that is not an answer is left for the call
+// that the plugin makes itself.
+func (a *ahead) ask(ctx context.Context, h Host) (answered *ahead) {
+	defer func() {
+		if recover() != nil {
+			answered = nil
+		}
+	}()
+	var err error
+	if a.State != nil {
+		var s JobState
+		s, err = h.State(ctx, a.State.ID, a.State.View)
+		a.Job = &s
+	} else {
+		var p JobPage
+		p, err = h.Jobs(ctx, *a.Jobs)
+		a.Page = &p
+	}
+	if ctx.Err() != nil {
+		return nil
+	}
+	if err != nil {
+		a.Error, a.Job, a.Page = wireError(err), nil, nil
+	}
+	return a
+}
+
+// state is the answer to State(id, view), if that was the question.
+func (a *ahead) state(id string, v View) (JobState, error, bool) {
+	switch {
+	case a == nil || a.State == nil || *a.State != (stateOf{id, v}):
+	case a.Error != nil:
+		return JobState{}, a.Error.clean(), true
+	case a.Job != nil:
+		return *a.Job, nil, true
+	}
+	return JobState{}, nil, false
+}
+
+// jobs is the answer to Jobs(q), if that was the question.
+func (a *ahead) jobs(q JobQuery) (JobPage, error, bool) {
+	switch {
+	case a == nil || a.Jobs == nil || q.View != a.Jobs.View || q.Limit != a.Jobs.Limit || q.After != "" || q.NamePrefix != "" || len(q.States)+len(q.Tags) > 0:
+	case a.Error != nil:
+		return JobPage{}, a.Error.clean(), true
+	case a.Page != nil:
+		return *a.Page, nil, true
+	}
+	return JobPage{}, nil, false
+}
+
+// split takes the documents out, in the order in which join puts them back.
+func (a ahead) split() (ahead, [][]byte) {
+	var rest any
+	var parts [][]byte
+	switch {
+	case a.Job != nil:
+		rest, parts = a.Job.split()
+		s := rest.(JobState)
+		a.Job = &s
+	case a.Page != nil:
+		rest, parts = a.Page.split()
+		p := rest.(JobPage)
+		a.Page = &p
+	}
+	return a, parts
+}
+
+func (a *ahead) join(p [][]byte) bool {
+	switch {
+	case len(p) == 0: // there are none, or they came in the body
+		return true
+	case a != nil && a.Job != nil:
+		return a.Job.join(p)
+	case a != nil && a.Page != nil:
+		return a.Page.join(p)
+	}
+	return false
+}
