@@ -39,7 +39,7 @@ func (a *App) openConnector(ctx context.Context) (err error) {
 		Known:  func(plugin string) bool { return a.Plugins.Known(plugin) },
 		Health: func(plugin string, h protocol.Health) { a.Plugins.Health(plugin, h) },
 	})
-	a.Jobs.Moved, a.Jobs.Allowed, a.Jobs.MayReplace = a.Gateway.Moved, a.Gateway.Allowed, a.Gateway.MayReplace
+	a.Jobs.Moved, a.Jobs.Allowed, a.Jobs.Held, a.Jobs.MayReplace = a.Gateway.Moved, a.Gateway.Allowed, a.Gateway.Held, a.Gateway.MayReplace
 	a.Plugins, err = plug.Open(ctx, plug.Deps{
 		DB: a.DB, Log: a.Audit, Key: filepath.Join(a.paths.Keys, "plugins.key"), Dir: a.paths.Plugins, Exe: a.o.Exe, Now: a.o.Now,
 		Logger: a.o.Log, Version: a.o.Version, Host: a.pluginHost, Principal: a.pluginPrincipal, Changed: a.federationNews,

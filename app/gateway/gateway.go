@@ -45,6 +45,8 @@ type Jobs interface {
 	Brief(tx *store.Tx, id string) (job.Job, error)
 	OutputsOf(tx *store.Tx, id string) ([]job.Found, error)
 	TaskOutput(ctx context.Context, id string, task int, stderr bool, max int64) (string, error)
+	WaitsFor(id string) string
+	Recheck()
 }
 
 // Airlock is what the gateway needs of the airlock; *airlock.Service.
@@ -167,6 +169,12 @@ func (s *Service) changed(tx *store.Tx) {
 		tx.AfterCommit(s.Changed)
 	}
 	s.announce(tx)
+}
+
+// bound is changed for what principals may do: jobs that wait are looked at again too.
+func (s *Service) bound(tx *store.Tx) {
+	s.changed(tx)
+	tx.AfterCommit(s.Jobs.Recheck)
 }
 
 // Subject is how the audit log names a principal.

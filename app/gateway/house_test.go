@@ -179,7 +179,7 @@ func newHouse(t testing.TB) *house {
 func (h *house) fresh() {
 	h.g = New(Deps{DB: h.db, Log: h.log, Live: h.live, Vault: h.vault, Tree: h.tree, Projects: h.projects, Jobs: h.jobs, Outputs: h.outputs, Airlock: h.airlock,
 		Releases: h.releases, IDs: ids, Now: h.now, Name: "Test", Public: func() string { return "https://tre.example" }})
-	h.jobs.Moved, h.jobs.Allowed, h.jobs.MayReplace = h.g.Moved, h.g.Allowed, h.g.MayReplace
+	h.jobs.Moved, h.jobs.Allowed, h.jobs.Held, h.jobs.MayReplace = h.g.Moved, h.g.Allowed, h.g.Held, h.g.MayReplace
 }
 
 func (h *house) settle() {

@@ -11,7 +11,7 @@ import (
 )
 
 // insidePrefix begins the key of a program inside a job; the job's id follows.
-const insidePrefix = "inside:"
+const insidePrefix = job.InsideVia
 
 // meetJob is a program inside a running job. It acts as the job's own submitter, in
 // the job's own project, with the job's own datasets. Work of a hub gains nothing by

@@ -236,7 +236,7 @@ func (s *Service) alter(ctx context.Context, actor access.Actor, action access.A
 		if err := updatePrincipal(tx, p); err != nil {
 			return err
 		}
-		s.changed(tx)
+		s.bound(tx)
 		_, err = s.Log.Append(tx, audit.By(actor, verb, Subject(p.ID), "", detail...))
 		return err
 	})

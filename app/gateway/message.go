@@ -101,6 +101,9 @@ func waiting(t task, j job.Job) string {
 		}
 		return "Waits for approval by the lead of the project or a data steward."
 	case job.Queued:
+		if j.Reason != "" {
+			return j.Reason
+		}
 		return "Waits for a free place on the server."
 	case job.Held:
 		if t.wayNote != "" {

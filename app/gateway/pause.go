@@ -9,7 +9,8 @@ import (
 	"tresor/app/store"
 )
 
-// Pause stops or resumes one principal: its requests are refused, work that runs goes on.
+// Pause stops or resumes one principal: its requests are refused and what waits does not
+// start, work that runs goes on. After a resume what waited goes on where it stood.
 func (s *Service) Pause(ctx context.Context, actor access.Actor, id string, on bool) (Principal, error) {
 	action, verb := access.FederationManage, "gateway.resumed"
 	if on {
@@ -21,8 +22,8 @@ func (s *Service) Pause(ctx context.Context, actor access.Actor, id string, on b
 	})
 }
 
-// Revoke ends a principal for good; its tokens stop working at once, and its jobs
-// that wait do not start.
+// Revoke ends a principal for good; its tokens stop working at once, its jobs that wait
+// end as refused, those that run go on.
 func (s *Service) Revoke(ctx context.Context, actor access.Actor, id, reason string) (Principal, error) {
 	reason = line(reason, 500)
 	if reason == "" {
@@ -36,7 +37,7 @@ func (s *Service) Revoke(ctx context.Context, actor access.Actor, id, reason str
 	return p, err
 }
 
-// PauseAll stops or resumes all hubs and outside clients.
+// PauseAll does what Pause does to all hubs and outside clients at once.
 func (s *Service) PauseAll(ctx context.Context, actor access.Actor, on bool) error {
 	action, verb, value := access.FederationManage, "gateway.resumed", ""
 	if on {
@@ -50,7 +51,7 @@ func (s *Service) PauseAll(ctx context.Context, actor access.Actor, on bool) err
 		if err != nil {
 			return err
 		}
-		s.changed(tx)
+		s.bound(tx)
 		_, err = s.Log.Append(tx, audit.By(actor, verb, "gateway", "", "all", "true"))
 		return err
 	}))

@@ -174,3 +174,29 @@ func (s *Service) Allowed(tx *store.Tx, j job.Job) error {
 	}
 	return lentStill(tx, machine, t.project, j)
 }
+
+// Held says that a queued job waits because its principal, or all of them, are paused;
+// job.Deps.Held. One that was revoked holds nothing: Allowed refuses its jobs.
+func (s *Service) Held(tx *store.Tx, j job.Job) (holder, why string, err error) {
+	const op = "gateway.Held"
+	machine, err := machineOf(tx, j.ID)
+	if err != nil || machine == "" {
+		return "", "", err
+	}
+	var kind Kind
+	var on, active bool
+	err = tx.QueryRow(`SELECT kind, paused, state = 'active' FROM gateway_principal WHERE id = ?`, machine).Scan(&kind, &on, &active)
+	if store.NotFound(err) || err == nil && !active {
+		return "", "", nil
+	}
+	if err != nil {
+		return "", "", fault.Wrap(op, err)
+	}
+	if on {
+		return machine, "Waits: the operator of this server has paused this " + string(kind) + ".", nil
+	}
+	if on, err = pausedAll(tx); err != nil || !on {
+		return "", "", fault.Wrap(op, err)
+	}
+	return "all", "Waits: the operator of this server has paused all hubs and clients.", nil
+}

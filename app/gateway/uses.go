@@ -52,7 +52,7 @@ func (s *Service) DropProject(ctx context.Context, actor access.Actor, id, proje
 		if n, err := res.RowsAffected(); err != nil || n == 0 {
 			return fault.Kinded(op, fault.NotFound, err, "%s does not use the project %s.", p.Name, pr.Name)
 		}
-		s.changed(tx)
+		s.bound(tx)
 		_, err = s.Log.Append(tx, audit.By(actor, "gateway.withdrawn", Subject(p.ID), pr.ID))
 		return err
 	})
@@ -165,7 +165,7 @@ func (s *Service) put(tx *store.Tx, actor access.Actor, p Principal, pr project.
 	if err != nil {
 		return err
 	}
-	s.changed(tx)
+	s.bound(tx)
 	_, err = s.Log.Append(tx, audit.By(actor, "gateway.lent", Subject(p.ID), pr.ID, "sponsor", sponsor.ID, "datasets", dataCount(data)))
 	return err
 }

@@ -57,6 +57,8 @@ func (s *Service) view(tx *store.Tx, p *party, t task, slug string, view protoco
 		if j, err = s.Jobs.Brief(tx, t.id); err != nil {
 			return st, err
 		}
+	} else if view == protocol.Full {
+		j.Reason = s.Jobs.WaitsFor(t.id)
 	}
 	st.StartedAt, st.FinishedAt = at(j.StartedAt), at(j.FinishedAt)
 	if !j.State.Terminal() && j.State != job.Held {

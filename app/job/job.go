@@ -230,7 +230,11 @@ type Deps struct {
 	// project's tree; its error, of kind Conflict, ends the job; may be nil.
 	MayReplace func(tx *store.Tx, j Job, f tree.File) error
 	Allowed    func(tx *store.Tx, j Job) error // asked once more before a job starts; its error is the reason of the refusal; may be nil
-	Moved      func(tx *store.Tx, j Job) error // called in the transaction of every change of state; its error undoes it; may be nil
+	// Held says who keeps a queued job that came through a door from starting now, and
+	// why, in a sentence for people; empty: nobody. The job waits until a Recheck, in
+	// nobody's way. It is asked before Allowed; may be nil.
+	Held  func(tx *store.Tx, j Job) (holder, why string, err error)
+	Moved func(tx *store.Tx, j Job) error // called in the transaction of every change of state; its error undoes it; may be nil
 }
 
 // Service keeps, queues and runs jobs. Its methods may be used from any goroutine.
@@ -239,6 +243,7 @@ type Service struct {
 	update  func(context.Context, func(*store.Tx) error) error // DB.Update; tests break it
 	again   chan struct{}                                      // holds one value when database and engine should be compared soon
 	decided chan struct{}                                      // holds one value when an image was decided about
+	recheck chan struct{}                                      // holds one value when jobs that wait should be looked at
 	brooms  chan struct{}                                      // bounds how many old jobs are cleaned up at once
 	sched   *scheduler
 	sweep   *sweeper
@@ -270,7 +275,7 @@ func New(d Deps) *Service {
 	if abs, err := filepath.Abs(d.Dir); err == nil {
 		d.Dir = abs
 	}
-	s := &Service{Deps: d, update: d.DB.Update, again: make(chan struct{}, 1), decided: make(chan struct{}, 1), brooms: make(chan struct{}, 4), sched: newScheduler(d.Budget), live: map[string]*run{}}
+	s := &Service{Deps: d, update: d.DB.Update, again: make(chan struct{}, 1), decided: make(chan struct{}, 1), recheck: make(chan struct{}, 1), brooms: make(chan struct{}, 4), sched: newScheduler(d.Budget), live: map[string]*run{}}
 	s.times = times{
 		pauses:    []time.Duration{200 * time.Millisecond, 2 * time.Second, 10 * time.Second},
 		markAfter: 100 * time.Millisecond,

@@ -47,9 +47,12 @@ func (s *Service) Run(ctx context.Context) error {
 			s.lookAgain(ctx)
 		case <-s.decided:
 			s.wakeOrWarn(ctx)
+		case <-s.recheck:
+			s.recheckAll(ctx)
 		case <-every.C:
 			s.lookAgain(ctx)
 			s.wakeOrWarn(ctx)
+			s.recheckHolders(ctx)
 		}
 	}
 }
@@ -137,7 +140,9 @@ func (s *Service) loadQueue(ctx context.Context) error {
 		return err
 	})
 	for _, e := range list {
-		s.sched.add(e)
+		if s.sched.add(e) && !s.sched.closed() && s.Now().Sub(e.since) > tooLong {
+			s.Logger.Warn("jobs: a job waited and did not stand in line; it does now", "job", e.id)
+		}
 	}
 	return err
 }
@@ -163,9 +168,9 @@ func (s *Service) doubt(err error) {
 
 func (s *Service) startAll() {
 	for e := s.sched.next(); e != nil; e = s.sched.next() {
-		r := s.newRun(e.id, Limits{Cores: e.cores, Memory: e.memory})
+		r := s.newRun(e.id)
 		if r == nil {
-			s.sched.release(e.cores, e.memory)
+			s.sched.release(e.id)
 			continue
 		}
 		s.spawn(r)
@@ -174,14 +179,14 @@ func (s *Service) startAll() {
 
 // newRun registers a run for a job whose place on the host is reserved; nil when
 // one works on it already or Run is over.
-func (s *Service) newRun(id string, l Limits) *run {
+func (s *Service) newRun(id string) *run {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.loop == nil || s.loop.ctx.Err() != nil || s.live[id] != nil {
 		return nil
 	}
 	s.loop.wg.Add(1)
-	r := &run{s: s, id: id, loop: s.loop, ctx: s.loop.ctx, cores: l.Cores, memory: l.Memory, stopped: make(chan struct{})}
+	r := &run{s: s, id: id, loop: s.loop, ctx: s.loop.ctx, stopped: make(chan struct{})}
 	s.live[id] = r
 	return r
 }
@@ -196,10 +201,13 @@ func (s *Service) spawn(r *run) {
 
 // forget gives back the place of a run and lets others work on its job.
 func (s *Service) forget(r *run) {
+	r.leaveHost() // first: from then on another run may take a place for the same job
 	s.mu.Lock()
 	delete(s.live, r.id)
 	s.mu.Unlock()
-	r.leaveHost()
+	if r.aside != nil {
+		r.aside()
+	}
 	r.loop.wg.Done()
 }
 

@@ -116,6 +116,9 @@ func waitingText(j Job, actor access.Actor) string {
 }
 
 func queuedText(j Job) string {
+	if j.Queue == nil && j.Reason != "" {
+		return "It goes on by itself when an operator lets it, on the page Federation."
+	}
 	if j.Queue == nil {
 		return "It starts when the host has room."
 	}

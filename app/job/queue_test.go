@@ -17,7 +17,7 @@ func order(q *scheduler) string {
 	var out []string
 	for e := q.next(); e != nil; e = q.next() {
 		out = append(out, e.id)
-		q.release(e.cores, e.memory)
+		q.release(e.id)
 	}
 	return strings.Join(out, " ")
 }
@@ -51,7 +51,7 @@ func TestPositionsAreTheOrder(t *testing.T) {
 	}
 	for range 30 { // in the middle of the ring
 		e := q.next()
-		q.release(e.cores, e.memory)
+		q.release(e.id)
 	}
 	q.remove("150")
 	positions := map[string]int{}
@@ -60,7 +60,7 @@ func TestPositionsAreTheOrder(t *testing.T) {
 	}
 	for n := 1; len(q.known) > 0; n++ {
 		e := q.next()
-		q.release(e.cores, e.memory)
+		q.release(e.id)
 		if positions[e.id] != n {
 			t.Fatalf("%s started as number %d and was told %d", e.id, n, positions[e.id])
 		}
@@ -81,7 +81,7 @@ func TestTheBudgetBinds(t *testing.T) {
 	if e := q.next(); e != nil {
 		t.Errorf("%s starts over the budget of cores", e.id)
 	}
-	q.release(1, 4)
+	q.release("a1")
 	if e := q.next(); e == nil || e.id != "a3" {
 		t.Errorf("%v starts, want a3", e)
 	}
@@ -116,12 +116,12 @@ func TestABigJobIsNotOvertakenForEver(t *testing.T) {
 	overtaken := 0
 	for e := q.next(); e != nil; e = q.next() {
 		overtaken++
-		q.release(1, 0)
+		q.release(e.id)
 	}
 	if overtaken != patience {
 		t.Errorf("overtaken %d times", overtaken)
 	}
-	q.release(1, 0)
+	q.release("s0")
 	if e := q.next(); e == nil || e.id != "big" {
 		t.Errorf("%v starts, want big", e)
 	}
@@ -135,7 +135,8 @@ func TestQueueBookkeeping(t *testing.T) {
 		t.Error("a closed queue starts something")
 	}
 	q.reset(true)
-	if q.reserve(1, 0) {
+	b, c := entry{id: "b", project: "p", cores: 1}, entry{id: "c", project: "p", cores: 1}
+	if q.reserve(b) {
 		t.Error("somebody overtakes a job that waits")
 	}
 	q.remove("nothing")
@@ -143,12 +144,12 @@ func TestQueueBookkeeping(t *testing.T) {
 	if len(q.known)+len(q.ring)+len(q.lines) != 0 {
 		t.Errorf("left behind: %v %v %v", q.known, q.ring, q.lines)
 	}
-	if !q.reserve(1, 0) || q.reserve(1, 0) {
+	if !q.reserve(b) || q.reserve(c) {
 		t.Error("reserve does not heed the budget")
 	}
-	q.adopt(1, 0)
-	if q.cores != 2 || q.running != 2 {
-		t.Errorf("%v cores, %d running", q.cores, q.running)
+	q.adopt(c)
+	if q.cores != 2 || len(q.places) != 2 {
+		t.Errorf("%v cores, %d running", q.cores, len(q.places))
 	}
 }
 

@@ -30,6 +30,10 @@ func (s *Service) Get(ctx context.Context, actor access.Actor, id string) (Job, 
 	return s.shown(ctx, actor, j), nil
 }
 
+// WaitsFor says what a queued job waits for when that is more than its turn: whoever
+// sent it is paused, or its own parent holds what it needs. "" otherwise.
+func (s *Service) WaitsFor(id string) string { return s.sched.why(id) }
+
 // complete adds what other packages know of the job.
 func (s *Service) complete(tx *store.Tx, j *Job) error {
 	p, err := s.Projects.Head(tx, j.Project)
@@ -51,6 +55,7 @@ func (s *Service) shown(_ context.Context, actor access.Actor, j Job) Job {
 		if n := s.sched.position(j.ID); n > 0 {
 			j.Queue = &Queue{Position: n}
 		}
+		orElse(&j.Reason, s.sched.why(j.ID))
 	}
 	if j.State.Active() {
 		orElse(&j.Reason, s.trouble(j.ID))

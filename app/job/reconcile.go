@@ -55,12 +55,12 @@ func (s *Service) reconcile(ctx context.Context) error {
 
 // adopt has a run work on an active job, unless one does.
 func (s *Service) adopt(j Job) {
-	r := s.newRun(j.ID, j.Limits)
+	r := s.newRun(j.ID)
 	if r == nil {
 		return
 	}
 	r.late = !s.sched.closed()
-	s.sched.adopt(j.Limits.Cores, j.Limits.Memory)
+	s.sched.adopt(j.entry())
 	s.spawn(r)
 }
 
@@ -72,14 +72,12 @@ func (s *Service) alive(id string) bool {
 
 // cleanLater loads the tasks of an ended job and cleans up behind it.
 func (s *Service) cleanLater(j Job) {
-	r := s.newRun(j.ID, Limits{})
+	r := s.newRun(j.ID) // without a place on the host
 	if r == nil {
 		return
 	}
-	s.sched.adopt(0, 0)
 	go func() {
 		defer s.forget(r)
-		r.leaveHost()
 		s.brooms <- struct{}{}
 		defer func() { <-s.brooms }()
 		err := s.DB.View(r.ctx, func(tx *store.Tx) error {

@@ -172,7 +172,7 @@ func loadContent(tx *store.Tx, id string) (map[string][]byte, error) {
 
 // loadWaiting returns what waits, in the order it came.
 func loadWaiting(tx *store.Tx) ([]entry, error) {
-	rows, err := tx.Query(`SELECT id, project, limits FROM job WHERE state = 'queued' ORDER BY queued_at, id`)
+	rows, err := tx.Query(`SELECT id, project, via, limits, queued_at FROM job WHERE state = 'queued' ORDER BY queued_at, id`)
 	if err != nil {
 		return nil, err
 	}
@@ -180,10 +180,12 @@ func loadWaiting(tx *store.Tx) ([]entry, error) {
 	var list []entry
 	for rows.Next() {
 		var e entry
-		var text string
-		if err := rows.Scan(&e.id, &e.project, &text); err != nil {
+		var via, text string
+		var queued int64
+		if err := rows.Scan(&e.id, &e.project, &via, &text, &queued); err != nil {
 			return nil, err
 		}
+		e.parent, e.since = parentOf(via), store.Time(queued)
 		var l Limits
 		if err := json.Unmarshal([]byte(text), &l); err != nil {
 			return nil, fmt.Errorf("job %s: stored limits: %w", e.id, err)

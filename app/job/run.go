@@ -32,8 +32,6 @@ type run struct {
 	id      string
 	loop    *loop
 	ctx     context.Context
-	cores   float64
-	memory  int64
 	job     Job
 	mounts  []dataset.Mount
 	roots   map[int]string // of dataset places, by place
@@ -43,6 +41,7 @@ type run struct {
 	adopted bool           // the job was active before this run
 	late    bool           // it was found so while Run ran, which a working server does not need
 	free    sync.Once
+	aside   func()                 // puts the job aside when its run has left the host; nil: it need not
 	closing sync.WaitGroup         // logs on their way to the disk
 	trouble atomic.Pointer[string] // what the job waits for, for people; nil: nothing
 
@@ -97,7 +96,7 @@ func (r *run) safely() (end *ending, err error) {
 }
 
 // leaveHost gives the reserved place back, once.
-func (r *run) leaveHost() { r.free.Do(func() { r.s.sched.release(r.cores, r.memory) }) }
+func (r *run) leaveHost() { r.free.Do(func() { r.s.sched.release(r.id) }) }
 
 // say shows people what the job waits for; "" when it goes on.
 func (r *run) say(text string) {
@@ -153,6 +152,7 @@ func (r *run) claim() error {
 		return nil
 	}
 	gone := false
+	looks := r.s.sched.looked()
 	err := r.s.patiently(r.ctx, func() error {
 		return r.s.update(r.ctx, func(tx *store.Tx) error {
 			var err error
@@ -162,6 +162,15 @@ func (r *run) claim() error {
 			}
 			if r.adopted = r.job.State.Active(); r.adopted && r.late {
 				r.s.Logger.Warn("jobs: nobody worked on a job that has started; going on with it", "job", r.id, "state", r.job.State)
+			}
+			r.aside = nil
+			if r.job.State == Queued {
+				if holder, why, err := r.s.held(tx, r.job); err != nil || holder != "" {
+					e := r.job.entry()
+					r.aside = func() { r.s.sched.put(e, holder, why, looks) }
+					gone = err == nil
+					return err
+				}
 			}
 			gone, err = r.s.open(tx, &r.job)
 			return err
@@ -195,8 +204,7 @@ func (s *Service) open(tx *store.Tx, j *Job) (gone bool, err error) {
 		if fault.KindOf(err) == fault.Internal {
 			return false, err
 		}
-		return true, s.move(tx, j, step{to: Refused, by: access.System, reason: "It may not start any more. " + fault.Message(err),
-			next: "Have this put right, then submit it again.", detail: []string{"cause", "not-allowed-any-more"}})
+		return true, s.move(tx, j, mayNot(err))
 	}
 	return false, s.begin(tx, j)
 }

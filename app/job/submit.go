@@ -78,6 +78,9 @@ func (s *Service) admit(tx *store.Tx, actor access.Actor, sub Submission, limits
 	if err := s.knowsTrees(sub); err != nil {
 		return Job{}, false, err
 	}
+	if err := nests(tx, sub.Via); err != nil {
+		return Job{}, false, err
+	}
 	j := Job{Via: sub.Via, OnBehalf: sub.OnBehalf, Volumes: sub.Volumes, EveryJob: sub.EveryJob, Inside: sub.Inside || sub.Via == "" && len(sub.SQL) == 0, ID: s.IDs(), Project: p.ID, ProjectName: p.Name, Name: sub.Name, Purpose: sub.Purpose, State: Submitted, CreatedAt: tx.Now(),
 		Submitter: Person{actor.ID, actor.Handle, actor.Name}, Queries: sub.SQL, Declared: sub.Outputs, Limits: limits, requestHash: sub.hash()}
 	if j.Queries == nil {
@@ -134,14 +137,18 @@ func (s *Service) letIn(tx *store.Tx, j *Job) (*run, error) {
 			return nil, err
 		}
 	}
-	if !s.sched.reserve(j.Limits.Cores, j.Limits.Memory) {
-		e := j.entry()
+	e := j.entry()
+	holder, _, err := s.held(tx, *j)
+	if err != nil {
+		return nil, err
+	}
+	if holder != "" || !s.sched.reserve(e) {
 		tx.AfterCommit(func() { s.sched.add(e) })
 		return nil, nil
 	}
-	r := s.newRun(j.ID, j.Limits)
+	r := s.newRun(j.ID)
 	if r == nil { // Run has just ended: the next one finds the job in the queue
-		s.sched.release(j.Limits.Cores, j.Limits.Memory)
+		s.sched.release(j.ID)
 		return nil, nil
 	}
 	if err := s.begin(tx, j); err != nil {
@@ -153,7 +160,11 @@ func (s *Service) letIn(tx *store.Tx, j *Job) (*run, error) {
 }
 
 func (j Job) entry() entry {
-	return entry{id: j.ID, project: j.Project, cores: j.Limits.Cores, memory: j.Limits.Memory}
+	e := entry{id: j.ID, project: j.Project, parent: parentOf(j.Via), cores: j.Limits.Cores, memory: j.Limits.Memory}
+	if j.QueuedAt != nil {
+		e.since = *j.QueuedAt
+	}
+	return e
 }
 
 // repeated finds the job of an earlier submission with the same key.
