@@ -150,6 +150,20 @@ func (s Spec) checkOutputs() error {
 	return nil
 }
 
+// checkProject: the folder of the project is a scratch volume of its own at or in ProjectFolder.
+func (s Spec) checkProject() error {
+	switch p := s.Project; {
+	case p == "":
+	case !s.Inside:
+		return Invalid("the folder %q needs the task service, which the container is not offered", p)
+	case !within(p, ProjectFolder):
+		return Invalid("the folder %q is not %s nor in it", p, ProjectFolder)
+	case s.volumeOf(p) != p:
+		return Invalid("the folder %q is no scratch volume", p)
+	}
+	return nil
+}
+
 // volumeOf answers the scratch target at or above p, or nothing.
 func (s Spec) volumeOf(p string) string {
 	for _, v := range s.Scratch {

@@ -40,10 +40,15 @@ type Spec struct {
 	Copies  []Copy    `json:"copies,omitempty"`  // made before the command, in order
 	Outputs []string  `json:"outputs,omitempty"` // absolute paths, globs or directories at or inside Scratch targets; what Collect hands over. Their parent directories exist when the command starts
 
-	Inside bool `json:"inside,omitempty"` // offer the task service at http://tes.local in the container
+	Inside  bool   `json:"inside,omitempty"`  // offer the task service at http://tes.local in the container
+	Project string `json:"project,omitempty"` // a Scratch target at or in ProjectFolder that is kept in step with the project's files behind the task service; needs Inside
 
 	Limits Limits `json:"limits"`
 }
+
+// ProjectFolder is where a container finds the files of its project, when it wants them
+// as a folder.
+const ProjectFolder = "/project"
 
 // Bind shows a file or directory of the host, always read-only.
 type Bind struct {

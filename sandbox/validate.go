@@ -24,7 +24,7 @@ var reserved = []string{"/", "/proc", "/sys", "/dev", "/run", "/etc", "/usr", "/
 // Validate refuses a Spec that could not run, or that reaches for a place which is
 // the sandbox's own. The answer is ErrInvalid with the reason. Limits must be filled in.
 func (s Spec) Validate() error {
-	for _, check := range []func() error{s.checkIdentity, s.checkCommand, s.checkMounts, s.checkFiles, s.checkStreams, s.checkOutputs, s.Limits.validate} {
+	for _, check := range []func() error{s.checkIdentity, s.checkCommand, s.checkMounts, s.checkFiles, s.checkStreams, s.checkOutputs, s.checkProject, s.Limits.validate} {
 		if err := check(); err != nil {
 			return err
 		}

@@ -51,6 +51,15 @@ func TestValidate(t *testing.T) {
 		{"bind: over /proc", func(s *sandbox.Spec) { s.Binds[0].Target = "/proc/sys" }, "belongs to the sandbox"},
 		{"bind: same target", func(s *sandbox.Spec) { s.Binds[1].Target = "/data/one" }, "overlap"},
 		{"bind: inside another", func(s *sandbox.Spec) { s.Binds[1].Target = "/data/one/two" }, "overlap"},
+		{"ok: project", func(s *sandbox.Spec) {
+			s.Scratch[0].Target, s.Workdir, s.Outputs, s.Inside, s.Project = "/project/run", "/project/run/a", nil, true, "/project/run"
+		}, ""},
+		{"project: elsewhere", func(s *sandbox.Spec) { s.Inside, s.Project = true, "/work" }, "is not /project nor in it"},
+		{"project: no volume", func(s *sandbox.Spec) { s.Inside, s.Project = true, "/project" }, "is no scratch volume"},
+		{"project: in a volume", func(s *sandbox.Spec) {
+			s.Scratch[0].Target, s.Outputs, s.Inside, s.Project = "/project", nil, true, "/project/run"
+		}, "is no scratch volume"},
+		{"project: no task service", func(s *sandbox.Spec) { s.Scratch[0].Target, s.Outputs, s.Project = "/project", nil, "/project" }, "needs the task service"},
 		{"ok: bind inside scratch", func(s *sandbox.Spec) { s.Binds[1].Target = "/work/data" }, ""},
 		{"ok: bind in /tmp", func(s *sandbox.Spec) { s.Binds[1].Target = "/tmp/x.csv" }, ""},
 		{"bind: over /tmp", func(s *sandbox.Spec) { s.Binds[1].Target = "/tmp" }, "belongs to the sandbox"},

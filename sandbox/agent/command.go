@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -23,6 +24,7 @@ type command struct {
 	config  Config
 	spool   *Spool
 	door    *door
+	project *Project // nil: none is asked for
 	streams *Streams
 	over    chan struct{}   // closed when the command and all its children are gone and the log is complete
 	ctx     context.Context // ends when the command is to end before it has started
@@ -56,6 +58,9 @@ func (c *command) start() {
 	})
 	go func() { <-c.over; wall.Stop() }()
 	err := c.place()
+	if err == nil {
+		err = c.openProject()
+	}
 	if err != nil {
 		c.misplaced(err)
 		return
@@ -75,7 +80,11 @@ func (c *command) openDoor() {
 	if !c.config.Inside {
 		return
 	}
-	url, err := c.door.open(insideAddr)
+	var gate http.Handler
+	if c.project != nil {
+		gate = Gate(c.door.dial, c.project)
+	}
+	url, err := c.door.open(insideAddr, gate)
 	if err != nil {
 		c.spool.Say("the task service is not at hand: %s", reason(err))
 		return
@@ -274,6 +283,7 @@ func (c *command) tidy(pid int) {
 	if c.timedOutNow() {
 		c.spool.Say("stopped after the wall time limit of %v", c.config.Wall)
 	}
+	c.leaveProject()
 	c.finish()
 }
 

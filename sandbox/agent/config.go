@@ -38,8 +38,9 @@ type Config struct {
 	Copies   []sandbox.Copy `json:"copies,omitempty"`
 	FileSize int64          `json:"file_size,omitempty"` // bytes of one file
 	Inside   bool           `json:"inside,omitempty"`
-	Fail     string         `json:"fail,omitempty"`   // do not run: an input could not be placed, and this is why
-	Points   []Point        `json:"points,omitempty"` // make the places of mounts inside scratch volumes and exit; nothing else counts
+	Project  string         `json:"project,omitempty"` // target of the scratch volume that is kept in step with the project
+	Fail     string         `json:"fail,omitempty"`    // do not run: an input could not be placed, and this is why
+	Points   []Point        `json:"points,omitempty"`  // make the places of mounts inside scratch volumes and exit; nothing else counts
 
 	LogSize int64         `json:"log_size"` // bytes
 	Files   int           `json:"files"`    // most outputs
@@ -51,7 +52,7 @@ type Config struct {
 func ConfigOf(s sandbox.Spec) Config {
 	c := Config{
 		Ref: string(s.Ref), Argv: s.Argv, Env: s.Env, Workdir: s.Workdir, Outputs: s.Outputs,
-		Stdin: s.Stdin, Stdout: s.Stdout, Stderr: s.Stderr, Folders: s.Folders, Copies: s.Copies, FileSize: s.Limits.FileSize, Inside: s.Inside,
+		Stdin: s.Stdin, Stdout: s.Stdout, Stderr: s.Stderr, Folders: s.Folders, Copies: s.Copies, FileSize: s.Limits.FileSize, Inside: s.Inside, Project: s.Project,
 		LogSize: s.Limits.LogSize, Files: s.Limits.OutputFiles, Bytes: s.Limits.OutputBytes, Wall: s.Limits.Wall,
 	}
 	for _, v := range s.Scratch {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"sync"
 	"time"
 
@@ -20,11 +21,13 @@ const InsideName = "tes.local"
 // insideAddr is where the agent listens; the container's only network is its loopback.
 const insideAddr = "127.0.0.1:80"
 
-// door is the agent's end of the task service: it passes connections on as they are and understands none of them.
+// door is the agent's end of the task service. It passes connections on as they are and understands
+// none of them; only where a folder is kept in step with the project a Gate looks at each request.
 type door struct {
-	ctx    context.Context // ends with the command
-	cancel context.CancelFunc
-	slots  chan struct{}
+	ctx     context.Context // ends with the command
+	cancel  context.CancelFunc
+	slots   chan struct{} // connections of the command
+	streams chan struct{} // connections to the host that a Gate and a Project make
 
 	mu      sync.Mutex
 	session *yamux.Session // nil while the host is away
@@ -33,7 +36,7 @@ type door struct {
 
 func newDoor() *door {
 	ctx, cancel := context.WithCancel(context.Background())
-	return &door{ctx: ctx, cancel: cancel, slots: make(chan struct{}, agentInside), changed: make(chan struct{})}
+	return &door{ctx: ctx, cancel: cancel, slots: make(chan struct{}, agentInside), streams: make(chan struct{}, agentInside), changed: make(chan struct{})}
 }
 
 // attach tells the door which session leads to the host.
@@ -46,8 +49,8 @@ func (d *door) attach(s *yamux.Session) {
 }
 
 // open listens and answers the address for the command. Where the port is not ours to
-// take it listens on another.
-func (d *door) open(addr string) (url string, err error) {
+// take it listens on another. h answers the requests; nil passes connections on.
+func (d *door) open(addr string, h http.Handler) (url string, err error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		if l, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
@@ -55,7 +58,11 @@ func (d *door) open(addr string) (url string, err error) {
 		}
 	}
 	context.AfterFunc(d.ctx, func() { l.Close() })
-	go d.accept(l)
+	if h != nil {
+		go d.answer(l, h)
+	} else {
+		go d.accept(l)
+	}
 	if port := l.Addr().(*net.TCPAddr).Port; port != 80 {
 		return fmt.Sprintf("http://%s:%d", InsideName, port), nil
 	}

@@ -226,7 +226,7 @@ func TestDoor(t *testing.T) {
 	l, socket := listenInside(t, anyUID, echo)
 	s := rogue(t, l, socket)
 	d := newDoor()
-	url, err := d.open("127.0.0.1:0")
+	url, err := d.open("127.0.0.1:0", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

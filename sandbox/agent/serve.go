@@ -148,6 +148,11 @@ func (a *agent) getOutputs(w http.ResponseWriter, _ *http.Request) {
 	if err := walk.Walk(a.config.Scratch, emit); err != nil {
 		panic(http.ErrAbortHandler)
 	}
+	for _, r := range a.cmd.project.Refused() {
+		if err := emit.Refuse(r.Path, r.Reason); err != nil {
+			panic(http.ErrAbortHandler)
+		}
+	}
 	if err := emit.Finish(); err != nil {
 		panic(http.ErrAbortHandler)
 	}

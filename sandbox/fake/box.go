@@ -23,8 +23,9 @@ type box struct {
 
 	mu     sync.Mutex
 	status sandbox.Status
-	signal int  // what Stop, Kill or the wall clock made of the exit code
-	killed bool // the container died with the command
+	signal int               // what Stop, Kill or the wall clock made of the exit code
+	killed bool              // the container died with the command
+	unkept []sandbox.Refusal // by the project, after the command
 }
 
 func newBox(spec sandbox.Spec, dir string, unlimited bool) (*box, error) {
@@ -80,7 +81,31 @@ func (b *box) work(fn Func, t *Task) int {
 	if t.In = strings.NewReader(""); files.In != nil {
 		t.In = files.In
 	}
+	if b.spec.Project != "" && t.serve != nil {
+		return b.inStep(fn, t)
+	}
 	return fn(b.ctx, t)
+}
+
+// inStep runs the command with a folder that is kept in step with the project, as the agent does.
+func (b *box) inStep(fn Func, t *Task) int {
+	p := agent.NewProject(b.spec.Project, t.Path(b.spec.Project), b.spec.Limits.FileSize, t.direct, b.spool.Say)
+	if err := p.Fetch(b.ctx); err != nil {
+		b.spool.Say("the project's files could not be laid out in %s: %s", b.spec.Project, err)
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.status.Unplaced = b.signal == 0
+		return sandbox.ExitUnplaced
+	}
+	t.gate = agent.Gate(t.direct, p)
+	code := fn(b.ctx, t)
+	if b.ctx.Err() == nil {
+		p.Finish(b.ctx, code < 128)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.unkept = p.Refused()
+	return code
 }
 
 // end makes the command end with a code, unless it is over already.
@@ -99,6 +124,12 @@ func (b *box) now() sandbox.Status {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.status
+}
+
+func (b *box) refused() []sandbox.Refusal {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.unkept
 }
 
 func (b *box) exit() sandbox.Status {

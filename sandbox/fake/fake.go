@@ -13,6 +13,7 @@ import (
 	"io"
 	"maps"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -38,6 +39,7 @@ type Task struct {
 	spec  sandbox.Spec
 	root  string
 	serve InsideFunc
+	gate  http.Handler // where a folder is kept in step with the project: stands before serve
 }
 
 // InsideFunc serves one connection to the task service, as podman.Options.Inside does.
@@ -49,6 +51,19 @@ func (t *Task) Dial(ctx context.Context) (net.Conn, error) {
 	if !t.spec.Inside || t.serve == nil {
 		return nil, errors.New("connection refused")
 	}
+	if t.gate == nil {
+		return t.direct(ctx)
+	}
+	mine, theirs := net.Pipe()
+	context.AfterFunc(ctx, func() { mine.Close(); theirs.Close() })
+	go func() {
+		_ = (&http.Server{Handler: t.gate, ReadHeaderTimeout: time.Minute}).Serve(&single{conn: theirs})
+	}()
+	return mine, nil
+}
+
+// direct connects to whoever serves.
+func (t *Task) direct(ctx context.Context) (net.Conn, error) {
 	mine, theirs := net.Pipe()
 	context.AfterFunc(ctx, func() { mine.Close(); theirs.Close() })
 	go func() {
@@ -57,6 +72,24 @@ func (t *Task) Dial(ctx context.Context) (net.Conn, error) {
 	}()
 	return mine, nil
 }
+
+// single is a listener with one connection. Serve leaves that to its goroutine and returns.
+type single struct{ conn net.Conn }
+
+// Accept implements net.Listener.
+func (l *single) Accept() (net.Conn, error) {
+	c := l.conn
+	if l.conn = nil; c == nil {
+		return nil, net.ErrClosed
+	}
+	return c, nil
+}
+
+// Close implements net.Listener.
+func (l *single) Close() error { return nil }
+
+// Addr implements net.Listener.
+func (l *single) Addr() net.Addr { return &net.UnixAddr{} }
 
 // Path says where a path of the container is in the test: inside a scratch folder or a
 // bind. Anything else is a path that does not exist.

@@ -182,6 +182,11 @@ func (r *Runner) collect(b *box, sink func(sandbox.File, io.Reader) error) (sand
 		w := agent.Walker{Outputs: b.spec.Outputs, Binds: agent.ConfigOf(b.spec).Binds, Limits: b.spec.Limits, Root: func(t string) string { return roots[t] }}
 		emit := agent.FrameEmitter{W: pw}
 		err := w.Walk(targets, emit)
+		for _, r := range b.refused() {
+			if err == nil {
+				err = emit.Refuse(r.Path, r.Reason)
+			}
+		}
 		if err == nil {
 			err = emit.Finish()
 		}

@@ -187,7 +187,7 @@ func (r *Runner) atEnd(ctx context.Context, ref sandbox.Ref, l *agent.Link) (ove
 // collectLive takes the outputs from the agent that ran the command, and lets it exit.
 func (r *Runner) collectLive(ctx context.Context, s sandbox.Spec, l *agent.Link, sink func(sandbox.File, io.Reader) error) (c sandbox.Collected, err error) {
 	l.EndInside()
-	if len(s.Outputs) > 0 {
+	if len(s.Outputs) > 0 || s.Project != "" { // the latter has refusals to tell
 		c, err = l.Outputs(ctx, s.Outputs, s.Limits, sink)
 	}
 	if err != nil {

@@ -108,6 +108,7 @@ func invalidSpecs(t *testing.T, b *box) {
 		"output outside scratch": func(s *sandbox.Spec) { s.Outputs = []string{"/etc/passwd"} },
 		"mount over the agent":   func(s *sandbox.Spec) { s.Binds = []sandbox.Bind{{Source: "/etc", Target: "/run/tresor"}} },
 		"mount source missing":   func(s *sandbox.Spec) { s.Binds = []sandbox.Bind{{Source: "/nonexistent", Target: "/data/x"}} },
+		"a project by itself":    func(s *sandbox.Spec) { s.Inside, s.Project = true, "/project" },
 		"negative memory":        func(s *sandbox.Spec) { s.Limits.Memory = -1 },
 	} {
 		s := b.spec

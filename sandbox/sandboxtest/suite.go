@@ -97,6 +97,10 @@ func Suite(t *testing.T, rig func(t *testing.T) Rig) {
 		{"task service: over a restart", taskServiceRestart},
 		{"task service: flood", taskServiceFlood},
 		{"task service: held connections", taskServiceHeld},
+		{"project: a folder in step", projectFolder},
+		{"project: what it does not take", projectRefusals},
+		{"project: killed", projectKilled},
+		{"project: no files to be had", projectAway},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(t, newBox(t, rig(t))) })
 	}

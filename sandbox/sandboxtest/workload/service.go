@@ -46,15 +46,19 @@ func (w World) dial(ctx context.Context) (net.Conn, error) {
 	return new(net.Dialer).DialContext(ctx, "tcp", host)
 }
 
-// get fetches a path of the task service and prints the answer.
-func (w World) get(ctx context.Context, path string) error {
+// ask sends a request without a body to a path of the task service and prints the answer.
+func (w World) ask(ctx context.Context, method, path string) error {
 	s, err := w.service()
 	if err != nil {
 		return err
 	}
 	c := http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return w.dial(ctx) }, DisableKeepAlives: true}}
-	resp, err := c.Get(s + path)
+	r, err := http.NewRequestWithContext(ctx, method, s+path, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := c.Do(r)
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -102,7 +103,9 @@ func (w World) step(ctx context.Context, a []string) (int, error) {
 	case "links":
 		return 0, w.links(arg(2), int(n))
 	case "get":
-		return 0, w.get(ctx, arg(1))
+		return 0, w.ask(ctx, http.MethodGet, arg(1))
+	case "post":
+		return 0, w.ask(ctx, http.MethodPost, arg(1))
 	case "dial":
 		return 0, w.dialMany(ctx, int(n))
 	case "linger":
