@@ -112,5 +112,6 @@ const (
 	HubTasks   Action = "hub.tasks"   // states and messages of a project's tasks at its nodes
 	HubCancel  Action = "hub.cancel"  // ask the nodes to stop a task
 	HubResults Action = "hub.results" // what the nodes have released
+	HubErase   Action = "hub.erase"   // delete the hub's copy of what the nodes have released
 	HubToken   Action = "hub.token"   // a token of one's own for the hub's task service
 )

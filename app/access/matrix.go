@@ -124,5 +124,7 @@ var matrix = map[Action]rule{
 	HubCancel: {site: []Role{Operator}, member: leadOnly, owner: true,
 		says: "Only the person who sent the task, the lead of its project or an operator cancels it."},
 	HubResults: {member: everyMember, bars: []bar{noData}, says: "Only members of its project download the results of a task."},
-	HubToken:   {member: everyMember, bars: []bar{noData}, fresh: true, says: "Only members of a project make a token for it."},
+	HubErase: {site: []Role{Operator}, owner: true,
+		says: "Only the person who sent the task or an operator deletes its results."},
+	HubToken: {member: everyMember, bars: []bar{noData}, fresh: true, says: "Only members of a project make a token for it."},
 }

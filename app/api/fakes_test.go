@@ -113,7 +113,10 @@ func (f *fakeLinks) Rotate(_ context.Context, actor access.Actor) (link.Node, er
 func (f *fakeLinks) Changed() { f.changes++ }
 
 // fakeHub keeps the matrix for one project and one task in it.
-type fakeHub struct{ project, owner, zip string }
+type fakeHub struct {
+	project, owner, zip string
+	deleted             bool
+}
 
 func (f *fakeHub) at(owner string) access.Thing {
 	return access.Thing{Project: f.project, Owner: owner}
@@ -203,8 +206,19 @@ func (f *fakeHub) Result(_ context.Context, a access.Actor, _, _ string) (*hub.R
 	if err := access.May(a, access.HubResults, f.at(f.owner)); err != nil {
 		return nil, err
 	}
+	if f.deleted {
+		return nil, fault.Kinded("hub.Result", fault.NotFound, hub.ErrDeleted, "It was deleted here.")
+	}
 	file, err := os.Open(f.zip)
 	return &hub.ResultFile{File: file, Name: "release-r1.zip", SHA256: "29ff1ece2accc69a9c5d3be56e08c135eec193bbdc821c4bbe4947bd4cf97159"}, err
+}
+
+func (f *fakeHub) End(_ context.Context, a access.Actor, id string) (hub.Task, error) {
+	return hub.Task{ID: id}, access.May(a, access.HubCancel, f.at(f.owner))
+}
+
+func (f *fakeHub) DeleteResults(_ context.Context, a access.Actor, id, _ string) (hub.Task, error) {
+	return hub.Task{ID: id}, access.May(a, access.HubErase, f.at(f.owner))
 }
 
 func (f *fakeHub) Catalogue(_ context.Context, a access.Actor) ([]hub.Published, error) {

@@ -3,16 +3,15 @@ package api
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
-	"encoding/hex"
+	"errors"
 	"mime"
 	"net/http"
 	"strings"
 	"time"
 
 	"tresor/app/access"
-	"tresor/app/fault"
 	"tresor/app/hub"
+	"tresor/app/release"
 )
 
 // HubDesk is what the pages of a hub know and may ask; *hub.Service.
@@ -39,8 +38,11 @@ type HubDesk interface {
 	Tasks(ctx context.Context, actor access.Actor, f hub.TaskFilter) ([]hub.Task, error)
 	Task(ctx context.Context, actor access.Actor, id string) (hub.Task, error)
 	Cancel(ctx context.Context, actor access.Actor, id string) (hub.Task, error)
+	End(ctx context.Context, actor access.Actor, id string) (hub.Task, error)
 	// Result opens what a node released of a task, one zip.
 	Result(ctx context.Context, actor access.Actor, task, node string) (*hub.ResultFile, error)
+	// DeleteResults deletes what one node released of a task; node "": all nodes.
+	DeleteResults(ctx context.Context, actor access.Actor, task, node string) (hub.Task, error)
 	Catalogue(ctx context.Context, actor access.Actor) ([]hub.Published, error)
 	Document(ctx context.Context, actor access.Actor, node, plugin, path string) (hub.Document, error)
 
@@ -71,7 +73,10 @@ func (s *Server) hubRoutes() []Route {
 		{Method: "GET", Path: "/hub/tasks", Access: at(SignedIn, access.HubTasks), Summary: "List tasks with their parts at the nodes, newest first", Query: []string{"project", "state", "before", "limit"}, endpoint: get(s.hubTasks)},
 		{Method: "GET", Path: task, Access: by(access.HubTasks), Summary: "Show a task with its parts at the nodes", endpoint: get(s.hubTask)},
 		{Method: "POST", Path: task + "/cancel", Access: by(access.HubCancel), Summary: "Ask every node to stop its part of a task", endpoint: get(s.hubCancel)},
+		{Method: "POST", Path: task + "/end", Access: by(access.HubCancel), Summary: "Stop waiting for the nodes that have not ended a cancelled task", endpoint: get(s.hubEnd)},
 		{Method: "GET", Path: task + "/results/{node}", Access: by(access.HubResults), Summary: "Download what a node released of a task (zip)", endpoint: download("application/zip", s.hubResult)},
+		{Method: "DELETE", Path: task + "/results", Access: by(access.HubErase), Summary: "Delete the hub's copies of what the nodes released of a task; names and hashes stay", endpoint: get(s.hubDeleteResults)},
+		{Method: "DELETE", Path: task + "/results/{node}", Access: by(access.HubErase), Summary: "Delete the hub's copy of what one node released of a task", endpoint: get(s.hubDeleteResult)},
 		{Method: "GET", Path: "/hub/catalogue", Access: by(access.HubRead), Summary: "What the nodes choose to publish", endpoint: get(s.hubCatalogue)},
 		{Method: "GET", Path: "/hub/nodes/{node}/documents/{plugin}", Access: by(access.HubRead), Summary: "Read a document that a node's plugin publishes", Query: []string{"path!"}, endpoint: download("application/octet-stream", s.hubDocument)},
 		{Method: "GET", Path: "/hub/tokens", Access: at(SignedIn, access.TokenRead), Summary: "List your own tokens for programs", endpoint: get(s.hubTokens)},
@@ -170,25 +175,34 @@ func (s *Server) hubCancel(c *call) (hub.Task, error) {
 	return s.Hub.Cancel(c.ctx(), c.actor(), c.path("task"))
 }
 
+func (s *Server) hubEnd(c *call) (hub.Task, error) {
+	return s.Hub.End(c.ctx(), c.actor(), c.path("task"))
+}
+
 // hubResult hands out what a node has released and nothing else: the hub holds
 // no other byte.
 func (s *Server) hubResult(c *call) error {
 	f, err := s.Hub.Result(c.ctx(), c.actor(), c.path("task"), c.path("node"))
+	if errors.Is(err, hub.ErrDeleted) {
+		return &refused{status: http.StatusGone, code: codeGone, err: err}
+	}
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	sum, err := hex.DecodeString(f.SHA256)
-	if err != nil {
-		return fault.Wrap("api.hubResult", err)
+	if err := release.Describe(c.w.Header(), "application/zip", f.Name, f.SHA256); err != nil {
+		return err
 	}
-	h := c.w.Header()
-	h.Set("Content-Type", "application/zip")
-	h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": f.Name}))
-	h.Set("Repr-Digest", "sha-256=:"+base64.StdEncoding.EncodeToString(sum)+":")
-	h.Set("ETag", `"`+f.SHA256+`"`)
-	http.ServeContent(&longAnswer{recorder: c.w, eager: c.long()}, c.r, "", time.Time{}, f)
+	sendFile(c, f)
 	return nil
+}
+
+func (s *Server) hubDeleteResults(c *call) (hub.Task, error) {
+	return s.Hub.DeleteResults(c.ctx(), c.actor(), c.path("task"), "")
+}
+
+func (s *Server) hubDeleteResult(c *call) (hub.Task, error) {
+	return s.Hub.DeleteResults(c.ctx(), c.actor(), c.path("task"), c.path("node"))
 }
 
 func (s *Server) hubCatalogue(c *call) (List[hub.Published], error) {

@@ -61,6 +61,7 @@ func newHubWorld(t testing.TB) *world {
 	t.Cleanup(w.local.Close)
 	w.hire(t)
 	desk.owner = w.people["researcher"].ID
+	w.desk = desk
 	return w
 }
 
@@ -102,6 +103,10 @@ func TestAHubHasNoData(t *testing.T) {
 		{"a result for the operator", "operator", "GET", "/hub/tasks/t1/results/n1", "", 403, nil, []string{"PK"}},
 		{"a result for an outsider", "outsider", "GET", "/hub/tasks/t1/results/n1", "", 404, nil, []string{"PK"}},
 		{"numbers", "operator", "GET", "/metrics", "", 200, []string{"tresor_audit_events"}, []string{"tresor_jobs"}},
+	})
+	w.desk.deleted = true
+	w.play(t, []scenario{
+		{"a result that was deleted", "researcher", "GET", "/hub/tasks/t1/results/n1", "", 410, []string{`"code":"gone"`, "deleted here"}, []string{"PK"}},
 	})
 	for topic, ok := range map[string]bool{"home": true, "hub": true, "system": true, "job:1": false, "dataset:1": false, "federation": false} {
 		if _, _, err := w.server.mayListen(topic); (err == nil) != ok {

@@ -29,6 +29,8 @@ func thingOf(rt Route, w *world) (access.Thing, bool) {
 		return access.Thing{Project: w.aurora, Person: w.people["extra"].ID, Role: access.Researcher}, true
 	case strings.Contains(rt.Path, "{person}"):
 		return access.Thing{Person: w.people["extra"].ID}, true
+	case rt.Path == "/federation/sources" && rt.Method == "GET":
+		return access.Thing{Projects: []string{w.aurora}}, true // the site's, and read by whoever leads a project
 	case rt.Path == "/federation/sources":
 		return access.Thing{}, true // the list belongs to the site, not to a project
 	case strings.Contains(rt.Path, "{principal}") && !strings.Contains(rt.Path, "{project}"):

@@ -1,15 +1,12 @@
 package api
 
 import (
-	"encoding/base64"
-	"encoding/hex"
-	"mime"
+	"io"
 	"net/http"
 	"strconv"
 	"time"
 
 	"tresor/app/access"
-	"tresor/app/fault"
 	"tresor/app/release"
 )
 
@@ -54,22 +51,17 @@ func (s *Server) downloadRelease(c *call) error {
 	if err := describeRelease(c.w.Header(), r); err != nil {
 		return err
 	}
-	http.ServeContent(&longAnswer{recorder: c.w, eager: c.long()}, c.r, "", time.Time{}, f)
+	sendFile(c, f)
 	return nil
 }
 
-// describeRelease says what the bytes are and what they hash to (RFC 9530).
 func describeRelease(h http.Header, r release.Release) error {
-	sum, err := hex.DecodeString(r.SHA256)
-	if err != nil {
-		return fault.Wrap("api.download", err)
-	}
-	h.Set("Accept-Ranges", "bytes")
-	h.Set("Content-Type", "application/zip")
-	h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": "release-" + r.ID + ".zip"}))
-	h.Set("Repr-Digest", "sha-256=:"+base64.StdEncoding.EncodeToString(sum)+":")
-	h.Set("ETag", `"`+r.SHA256+`"`)
-	return nil
+	return release.Describe(h, "application/zip", "release-"+r.ID+".zip", r.SHA256)
+}
+
+// sendFile gives out a file that Describe described, or parts of it.
+func sendFile(c *call, f io.ReadSeeker) {
+	http.ServeContent(&longAnswer{recorder: c.w, eager: c.long()}, c.r, "", time.Time{}, f)
 }
 
 // longAnswer gives an answer of many gigabytes a deadline between writes.

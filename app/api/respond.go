@@ -37,6 +37,7 @@ const (
 	codeMedia    = "unsupported-media-type"
 	codeMethod   = "method-not-allowed"
 	codeLocal    = "local-only"
+	codeGone     = "gone"
 )
 
 // refused is an error that the door itself makes: its status and code are

@@ -39,6 +39,7 @@ import (
 
 // world is a whole appliance with real services; only the sandbox is the fake.
 type world struct {
+	desk   *fakeHub // of a hub; nil on an appliance
 	server *Server
 	http   *httptest.Server
 	local  *httptest.Server // stands in for the socket: the peer is put into the context

@@ -30,7 +30,7 @@ with --data. The verbs person and audit work on a hub too.`,
 }
 
 func hubServe(e *env) *cobra.Command {
-	var listen string
+	var listen, keep string
 	c := &cobra.Command{Use: "serve", Short: "Run the hub until Ctrl-C or SIGTERM", Args: cobra.NoArgs,
 		Long: `Runs the hub on its own data folder. Ctrl-C or SIGTERM stops it cleanly: tasks at the
 nodes go on, and the hub asks about them at the next start.`,
@@ -38,6 +38,9 @@ nodes go on, and the hub asks about them at the next start.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if listen != "" {
 				e.set = append(e.set, "listen="+listen)
+			}
+			if keep != "" {
+				e.set = append(e.set, "federation.keep_results="+keep)
 			}
 			e.set = append(e.set, "hub=true")
 			if err := e.resolve(); err != nil {
@@ -54,6 +57,7 @@ nodes go on, and the hub asks about them at the next start.`,
 			return h.Run(c.Context(), func(n app.News) { banner(e, n) })
 		}}
 	c.Flags().StringVar(&listen, "listen", "", "address and port to serve on (setting listen)")
+	c.Flags().StringVar(&keep, "keep-results", "", "how long released results stay after their task, such as 30d; 0s for ever (setting federation.keep_results)")
 	return c
 }
 

@@ -38,6 +38,7 @@ type hubPartView struct {
 	Code        string     `json:"code"`
 	Text        string     `json:"text"`
 	Correlation string     `json:"correlation"`
+	Turn        string     `json:"turn"`
 	Trouble     string     `json:"trouble"`
 	LastSeen    *time.Time `json:"last_seen"`
 	Messages    []string   `json:"messages"`
@@ -48,6 +49,7 @@ type hubPartView struct {
 		Files  []struct {
 			Path string `json:"path"`
 		} `json:"files"`
+		KeepUntil *time.Time `json:"keep_until"`
 	} `json:"result"`
 }
 
@@ -55,7 +57,7 @@ func hubTask(e *env) *cobra.Command {
 	return group("task", "Tasks: where they stand at each node, and what was released",
 		`Researchers send tasks with a token to the task service of the hub (GA4GH TES 1.1, at
 /ga4gh/tes/v1); these commands look at them.`,
-		hubTaskList(e), hubTaskShow(e), hubTaskCancel(e), hubTaskResults(e))
+		hubTaskList(e), hubTaskShow(e), hubTaskCancel(e), hubTaskEnd(e), hubTaskResults(e), hubTaskDelete(e))
 }
 
 func hubTaskList(e *env) *cobra.Command {
@@ -98,6 +100,9 @@ func printHubTask(w io.Writer, t hubTaskView) {
 		result := ""
 		if p.Result != nil {
 			result = fmt.Sprintf("%s, %d files", p.Result.State, len(p.Result.Files))
+			if p.Result.KeepUntil != nil {
+				result += ", kept until " + when(p.Result.KeepUntil)
+			}
 		}
 		rows = append(rows, []string{p.Node, p.State, p.Delivery, when(p.LastSeen), result})
 	}
@@ -105,6 +110,9 @@ func printHubTask(w io.Writer, t hubTaskView) {
 	for _, p := range t.Parts {
 		if p.Text != "" {
 			fmt.Fprintf(w, "%s: %s (%s%s)\n", clean(p.Node), clean(p.Text), clean(p.Code), reference(p.Correlation))
+		}
+		if p.Turn != "" {
+			fmt.Fprintf(w, "%s: %s\n", clean(p.Node), clean(p.Turn))
 		}
 		if p.Trouble != "" {
 			fmt.Fprintf(w, "%s: %s\n", clean(p.Node), clean(p.Trouble))
@@ -128,6 +136,34 @@ func hubTaskCancel(e *env) *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			return show(c.Context(), e, http.MethodPost, "/hub/tasks/"+esc(args[0])+"/cancel", map[string]any{}, printHubTask)
 		}}, someHubTasks)
+}
+
+func hubTaskEnd(e *env) *cobra.Command {
+	return completes(e, &cobra.Command{Use: "end TASK", Short: "Stop waiting for the nodes that have not ended a cancelled task", Args: cobra.ExactArgs(1),
+		Long: `Ends a task that was cancelled at once, whatever nodes have not answered: it is CANCELED
+from then on. A node that comes back is still told to stop.`,
+		Example: "  tresor hub task end 01a20d17…",
+		RunE: func(c *cobra.Command, args []string) error {
+			return show(c.Context(), e, http.MethodPost, "/hub/tasks/"+esc(args[0])+"/end", map[string]any{}, printHubTask)
+		}}, someHubTasks)
+}
+
+func hubTaskDelete(e *env) *cobra.Command {
+	var node string
+	c := &cobra.Command{Use: "delete-results TASK", Short: "Delete the hub's copies of what the nodes released", Args: cobra.ExactArgs(1),
+		Long: `Deletes the zips of a task on this hub. Names and hashes stay, and the nodes keep their
+releases. Who sent the task may do this, and the operator.`,
+		Example: "  tresor hub task delete-results 01a20d17… --node north --as hanna",
+		RunE: func(c *cobra.Command, args []string) error {
+			path := "/hub/tasks/" + esc(args[0]) + "/results"
+			if node != "" {
+				path += "/" + esc(node)
+			}
+			return show(c.Context(), e, http.MethodDelete, path, nil, printHubTask)
+		}}
+	c.Flags().StringVar(&node, "node", "", "only what this node released")
+	flagCompletes(e, c, "node", someHubNodes)
+	return completes(e, c, someHubTasks)
 }
 
 type savedResult struct {

@@ -11,6 +11,7 @@ import (
 )
 
 func (f Federation) check(p *problems) {
+	p.unless(f.KeepResults.Duration >= 0, "federation.keep_results = %q: write a time span such as \"30d\", or \"0s\" for ever.", f.KeepResults)
 	if f.Proxy == "" || f.Proxy == "none" {
 		return
 	}

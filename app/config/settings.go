@@ -188,7 +188,8 @@ func Default() Config {
 		Airlock: Airlock{Threshold: 10, Reviewers: 2, MaxFile: 16 * MiB, MaxRequest: 64 * MiB, MaxFiles: 50},
 		Identity: Identity{RequireTOTP: true, PasswordMin: 12, Idle: Minutes(30), IdlePrivileged: Minutes(15),
 			Absolute: Minutes(12 * 60), StepUp: Minutes(5), Link: Minutes(72 * 60), DemoLink: Minutes(7 * 24 * 60)},
-		Log: Log{Level: "info", Format: "text"},
+		Federation: Federation{KeepResults: Minutes(30 * 24 * 60)},
+		Log:        Log{Level: "info", Format: "text"},
 	}
 }
 
@@ -199,4 +200,7 @@ type Federation struct {
 	Proxy string `toml:"proxy"`
 	// Allow hubs at http:// addresses on this machine (loopback), for trying things out.
 	Plain bool `toml:"plain"`
+	// As a hub: how long released results stay here after their task has ended at all nodes.
+	// The nodes keep their releases. 0s: for ever.
+	KeepResults Duration `toml:"keep_results"`
 }

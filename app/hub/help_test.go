@@ -36,6 +36,7 @@ type rig struct {
 	clock  fedtest.Clock
 	pace   Pace
 	limits link.Limits
+	keep   time.Duration // of results
 
 	db     *store.DB
 	log    *audit.Log
@@ -107,7 +108,7 @@ func (r *rig) start() {
 	}
 	r.s, err = New(ctx, Deps{DB: r.db, Log: r.log, Keys: keys, Results: filepath.Join(r.dir, "results"), Name: "Hub of the test", Version: "test",
 		URL: func() string { return r.url }, Hosts: func() []string { return r.hosts },
-		IDs: ids, Now: r.clock.Now, Logger: fedtest.Log(), Limits: r.limits, Pace: r.pace, Verify: verifyPlain})
+		IDs: ids, Now: r.clock.Now, Logger: fedtest.Log(), Limits: r.limits, Pace: r.pace, Keep: r.keep, Verify: verifyPlain})
 	if err != nil {
 		r.t.Fatal(err)
 	}

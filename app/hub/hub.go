@@ -45,6 +45,7 @@ type Deps struct {
 	Live    *live.Hub
 	Keys    string          // folder of the key file
 	Results string          // folder of released results
+	Keep    time.Duration   // how long results stay after their task has ended; 0: for ever
 	Name    string          // of the hub, shown to nodes
 	Version string          // of the program
 	URL     func() string   // public address, without a slash at the end

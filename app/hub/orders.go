@@ -77,7 +77,7 @@ func (w *worker) bring(ctx context.Context) error {
 				return err
 			}
 			ends, err = parts(tx, `WHERE p.node = ? AND p.state = 'accepted' AND p.cancelled = 0
-				AND p.task IN (SELECT id FROM hub_task WHERE cancel_at IS NOT NULL AND ended_at IS NULL) ORDER BY p.seq LIMIT 100`, w.node)
+				AND p.task IN (SELECT id FROM hub_task WHERE cancel_at IS NOT NULL) ORDER BY p.seq LIMIT 100`, w.node)
 			return err
 		})
 		if err != nil || len(next)+len(ends) == 0 {

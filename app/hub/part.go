@@ -32,9 +32,10 @@ type part struct {
 	seen        *int64
 	body        string // sum of an order's body that does not lie in its envelope
 	wanted      bool   // the task's end was asked for
+	left        bool   // nobody waits for this node any more: whatever it says, it counts as cancelled
 }
 
-const partColumns = `p.task, p.node, p.state, p.tes, p.cancelled, p.remote, p.code, p.text, p.correlation, p.log, p.trouble, p.seen_at, p.body,
+const partColumns = `p.task, p.node, p.state, p.tes, p.cancelled, p.remote, p.code, p.text, p.correlation, p.log, p.trouble, p.seen_at, p.body, p.left_at IS NOT NULL,
 	(SELECT cancel_at IS NOT NULL FROM hub_task t WHERE t.id = p.task)`
 
 func parts(tx *store.Tx, where string, args ...any) ([]part, error) {
@@ -48,7 +49,7 @@ func parts(tx *store.Tx, where string, args ...any) ([]part, error) {
 		var p part
 		var log string
 		err := rows.Scan(&p.task, &p.node, &p.state, &p.tes, &p.cancelled, &p.remote, &p.code, &p.text, &p.correlation,
-			&log, &p.trouble, &p.seen, &p.body, &p.wanted)
+			&log, &p.trouble, &p.seen, &p.body, &p.left, &p.wanted)
 		if err != nil {
 			return nil, err
 		}
@@ -79,6 +80,9 @@ func putCancel(tx *store.Tx, p *part, text string) error {
 
 // put writes what may change of a part and lets the task follow.
 func (s *Service) put(tx *store.Tx, p part) error {
+	if p.left {
+		p.tes = model.Canceled
+	}
 	log := ""
 	if !p.log.empty() {
 		b, err := json.Marshal(p.log)

@@ -165,7 +165,7 @@ func (s *Service) settlePart(tx *store.Tx, p *part) error {
 		p.tes = p.log.State
 		return nil
 	}
-	if p.log.State == model.Complete && p.log.Release != "" {
+	if p.log.State == model.Complete && p.log.Release != "" && !p.left {
 		p.tes = model.Running
 		_, err := tx.Exec(`INSERT INTO hub_result (task, node, release, state) VALUES (?, ?, ?, 'wanted') ON CONFLICT DO NOTHING`, p.task, p.node, p.log.Release)
 		tx.AfterCommit(func() { s.wake(p.node) })

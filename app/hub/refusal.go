@@ -52,6 +52,8 @@ func (s *Service) asRefusal(w http.ResponseWriter, err error) *refusal {
 		return &refusal{status: http.StatusRequestEntityTooLarge, code: "too-large", detail: p.Error()}
 	case errors.As(err, &p):
 		return &refusal{status: http.StatusBadRequest, code: fault.Invalid.String(), detail: p.Error()}
+	case errors.Is(err, ErrDeleted):
+		return &refusal{status: http.StatusGone, code: "gone", detail: fault.Message(err)}
 	case errors.Is(err, errToken):
 		w.Header().Set("WWW-Authenticate", `Bearer realm="tresor hub"`)
 		return &refusal{status: http.StatusUnauthorized, code: "unauthenticated", detail: fault.Message(err)}

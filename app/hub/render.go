@@ -68,7 +68,7 @@ func (s *Service) logsOf(tx *store.Tx, id string) ([]model.TaskLog, error) {
 	if err != nil {
 		return nil, err
 	}
-	results, err := resultViews(tx, id)
+	results, err := s.resultViews(tx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +104,14 @@ func (s *Service) logOf(p part, name string, res *Result, online bool) model.Tas
 			l.Outputs = append(l.Outputs, model.OutputFileLog{URL: base + fileIn(o, res.Files), Path: o.Path, SizeBytes: o.Size})
 		}
 	}
+	if res != nil && res.KeepUntil != nil {
+		l.Metadata["keep_until"] = res.KeepUntil.UTC().Format(time.RFC3339)
+	}
 	l.SystemLogs = linesOf(p, name, online)
+	if res != nil && res.DeletedAt != nil {
+		l.Metadata["sha256"] = res.SHA256
+		l.SystemLogs = append(l.SystemLogs, goneText(name, res))
+	}
 	return l
 }
 
@@ -124,6 +131,8 @@ func linesOf(p part, name string, online bool) []string {
 	var lines []string
 	add := func(s string) { lines = append(lines, name+": "+s) }
 	switch {
+	case p.left && !p.over():
+		add("Nobody waits for this node any more. It is told that the task is cancelled when it is back.")
 	case p.state == waiting && !online:
 		add("The node is not connected. The task is sent when it is back.")
 	case p.state == waiting:

@@ -24,10 +24,22 @@ type ResultFile struct {
 	Name   string // for a download
 	Size   int64
 	SHA256 string
+	files  []File
+}
+
+// sumOf gives the hash of a file in the zip, as its manifest says; empty: none.
+func (f *ResultFile) sumOf(path string) string {
+	for _, x := range f.files {
+		if x.Path == path {
+			return x.SHA256
+		}
+	}
+	return ""
 }
 
 // Result opens what a node released of a task. node is an id or a name. Errors:
-// NotFound, Unavailable while it is still being fetched, Conflict when it was refused.
+// NotFound, Unavailable while it is still being fetched, Conflict when it was refused,
+// and one that wraps ErrDeleted when it was deleted here.
 func (s *Service) Result(ctx context.Context, actor access.Actor, id, node string) (*ResultFile, error) {
 	const op = "hub.Result"
 	t, err := s.Task(ctx, actor, id)
@@ -52,6 +64,8 @@ func (s *Service) openResult(ctx context.Context, op string, actor access.Actor,
 	case p.Result.State == "wanted":
 		s.wake(p.Node)
 		return nil, fault.New(op, fault.Unavailable, "The result of the node %s is being fetched. Try again in a moment.", p.Name)
+	case p.Result.State == "deleted":
+		return nil, fault.Kinded(op, fault.NotFound, ErrDeleted, "%s", goneText(p.Name, p.Result))
 	case p.Result.State == "refused":
 		return nil, fault.New(op, fault.Conflict, "The result of the node %s could not be taken: %s", p.Name, p.Result.Trouble)
 	}
@@ -71,7 +85,7 @@ func (s *Service) openResult(ctx context.Context, op string, actor access.Actor,
 		f.Close()
 		return nil, fault.Wrap(op, err)
 	}
-	return &ResultFile{File: f, Name: t.ID + "-" + p.Name + ".zip", Size: p.Result.Size, SHA256: sum}, nil
+	return &ResultFile{File: f, Name: t.ID + "-" + p.Name + ".zip", Size: p.Result.Size, SHA256: sum, files: p.Result.Files}, nil
 }
 
 func hashOf(f *os.File) (string, error) {

@@ -97,6 +97,7 @@ func (s *Service) task(tx *store.Tx, actor access.Actor, id string, online map[s
 	}
 	t.CreatedAt, t.EndedAt, t.CancelAt = store.Time(created), when(end), when(cancel)
 	t.CanCancel = end == nil && cancel == nil && access.Can(actor, access.HubCancel, thing)
+	t.CanEnd = end == nil && cancel != nil && access.Can(actor, access.HubCancel, thing)
 	t.CanOpen = access.Can(actor, access.HubResults, thing)
 	var doc model.Task
 	if err := json.Unmarshal([]byte(document), &doc); err != nil {
@@ -105,16 +106,21 @@ func (s *Service) task(tx *store.Tx, actor access.Actor, id string, online map[s
 	for _, e := range doc.Executors {
 		t.Executors = append(t.Executors, e.Image)
 	}
-	t.Parts, err = partViews(tx, id, online)
-	return t, err
+	if t.Parts, err = s.partViews(tx, id, online); err != nil {
+		return t, err
+	}
+	for _, p := range t.Parts {
+		t.CanErase = t.CanErase || p.Result != nil && p.Result.State == "stored" && access.Can(actor, access.HubErase, thing)
+	}
+	return t, nil
 }
 
-func partViews(tx *store.Tx, id string, online map[string]bool) ([]Part, error) {
+func (s *Service) partViews(tx *store.Tx, id string, online map[string]bool) ([]Part, error) {
 	all, err := parts(tx, `JOIN hub_node n ON n.id = p.node WHERE p.task = ? ORDER BY n.name, n.id`, id)
 	if err != nil {
 		return nil, err
 	}
-	results, err := resultViews(tx, id)
+	results, err := s.resultViews(tx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -126,6 +132,7 @@ func partViews(tx *store.Tx, id string, online map[string]bool) ([]Part, error) 
 	for _, p := range all {
 		v := Part{Node: p.node, Name: names[p.node], Online: online[p.node], State: string(p.tes), Delivery: p.state, Remote: p.remote, Code: p.code, Text: p.text,
 			Correlation: p.correlation, Trouble: p.trouble, LastSeen: when(p.seen), Messages: p.log.Messages, Result: results[p.node]}
+		v.Turn = p.turn(v.Name, v.Online, v.Result != nil && v.Result.State == "wanted")
 		if v.Messages == nil {
 			v.Messages = []string{}
 		}
@@ -151,8 +158,9 @@ func nodeNames(tx *store.Tx, id string) (map[string]string, error) {
 	return all, rows.Err()
 }
 
-func resultViews(tx *store.Tx, id string) (map[string]*Result, error) {
-	rows, err := tx.Query(`SELECT node, state, release, sha256, size, files, signer, trouble, stored_at FROM hub_result WHERE task = ?`, id)
+func (s *Service) resultViews(tx *store.Tx, id string) (map[string]*Result, error) {
+	rows, err := tx.Query(`SELECT r.node, r.state, r.release, r.sha256, r.size, r.files, r.signer, r.trouble, r.stored_at, r.deleted_at, r.deleted_by, t.ended_at
+		FROM hub_result r JOIN hub_task t ON t.id = r.task WHERE r.task = ?`, id)
 	if err != nil {
 		return nil, err
 	}
@@ -160,8 +168,8 @@ func resultViews(tx *store.Tx, id string) (map[string]*Result, error) {
 	all := map[string]*Result{}
 	for rows.Next() {
 		r, node, files := &Result{}, "", ""
-		var stored *int64
-		if err := rows.Scan(&node, &r.State, &r.Release, &r.SHA256, &r.Size, &files, &r.Root, &r.Trouble, &stored); err != nil {
+		var stored, deleted, end *int64
+		if err := rows.Scan(&node, &r.State, &r.Release, &r.SHA256, &r.Size, &files, &r.Root, &r.Trouble, &stored, &deleted, &r.DeletedBy, &end); err != nil {
 			return nil, err
 		}
 		if err := json.Unmarshal([]byte(files), &r.Files); err != nil {
@@ -170,7 +178,13 @@ func resultViews(tx *store.Tx, id string) (map[string]*Result, error) {
 		if r.Files == nil {
 			r.Files = []File{}
 		}
-		r.StoredAt = when(stored)
+		r.StoredAt, r.DeletedAt = when(stored), when(deleted)
+		switch {
+		case deleted != nil:
+			r.State = "deleted"
+		case r.State == "stored":
+			r.KeepUntil = s.keepUntil(end, stored)
+		}
 		all[node] = r
 	}
 	return all, rows.Err()

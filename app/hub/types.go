@@ -139,7 +139,9 @@ type Task struct {
 	Executors   []string   `json:"images"`    // one per command
 	Parts       []Part     `json:"parts"`
 	CanCancel   bool       `json:"can_cancel"`
-	CanOpen     bool       `json:"can_open"` // may download results
+	CanEnd      bool       `json:"can_end"`   // may stop waiting for the nodes that have not ended it
+	CanOpen     bool       `json:"can_open"`  // may download results
+	CanErase    bool       `json:"can_erase"` // may delete results that are here
 }
 
 // Part is a task at one node.
@@ -153,6 +155,7 @@ type Part struct {
 	Code        string     `json:"code,omitempty"`        // of the node's refusal, or ours
 	Text        string     `json:"text,omitempty"`        // the same as a sentence
 	Correlation string     `json:"correlation,omitempty"` // by which the node's operator finds it
+	Turn        string     `json:"turn,omitempty"`        // whom it waits for, as a sentence
 	Trouble     string     `json:"trouble,omitempty"`     // why the node's last answer was not taken
 	LastSeen    *time.Time `json:"last_seen"`             // when the node last told its state
 	Messages    []string   `json:"messages"`              // the node's own, cleaned and cut
@@ -161,7 +164,7 @@ type Part struct {
 
 // Result is what a node released of a task: one zip. Sizes are bytes.
 type Result struct {
-	State    string     `json:"state"`            // wanted, stored, refused
+	State    string     `json:"state"`            // wanted, stored, refused, deleted
 	Release  string     `json:"release"`          // the node's id of it
 	SHA256   string     `json:"sha256,omitempty"` // of the zip
 	Size     int64      `json:"size"`             // of the zip
@@ -169,6 +172,10 @@ type Result struct {
 	Root     string     `json:"root,omitempty"`    // of the node's audit log that the zip proves against
 	Trouble  string     `json:"trouble,omitempty"` // why it could not be taken
 	StoredAt *time.Time `json:"stored_at"`
+	// KeepUntil is when it is deleted here; nil: never, or not known while the task goes on.
+	KeepUntil *time.Time `json:"keep_until"`
+	DeletedAt *time.Time `json:"deleted_at"`           // nil: it is here
+	DeletedBy string     `json:"deleted_by,omitempty"` // handle of a person, or "retention"
 }
 
 // File is one file in a result, as the zip's manifest says; its size is in bytes.

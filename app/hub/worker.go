@@ -57,7 +57,8 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 }
 
-// keepHouse finishes a rotation that all know of, forgets old codes, and ends what
+// keepHouse finishes a rotation that all know of, forgets old codes, deletes results
+// whose time is over, and ends what
 // is left at revoked nodes: a crash, or a task that was being made, may have come
 // between a revocation and its consequences.
 func (s *Service) keepHouse(ctx context.Context) error {
@@ -73,6 +74,10 @@ func (s *Service) keepHouse(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := s.retire(ctx); err != nil {
+		return err
+	}
+	s.eraseAll(ctx)
 	return s.DB.Update(ctx, func(tx *store.Tx) error {
 		_, err := tx.Exec(`DELETE FROM hub_code WHERE expires < ?`, store.Millis(tx.Now().Add(-7*24*time.Hour)))
 		return fault.Wrap("hub.keepHouse", err)
