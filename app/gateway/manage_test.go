@@ -40,7 +40,7 @@ func TestWhoManages(t *testing.T) {
 		}},
 		{"see", "olga audrey lena", func(as string) error { _, err := h.g.Principal(ctx, h.as(as), p.ID); return err }},
 		{"ledger", "olga audrey lena", func(as string) error { _, err := h.g.Ledger(ctx, h.as(as), p.ID, 0, 0); return err }},
-		{"sources", "olga audrey", func(as string) error { _, err := h.g.Sources(ctx, h.as(as)); return err }},
+		{"sources", "olga audrey lena mona", func(as string) error { _, err := h.g.Sources(ctx, h.as(as)); return err }},
 		{"add a source", "olga", func(as string) error {
 			_, err := h.g.AddSource(ctx, h.as(as), Source{Prefix: "https://" + as + ".example/"})
 			return err

@@ -2,8 +2,10 @@ package gateway
 
 import (
 	"context"
+	"maps"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 
 	"tresor/app/access"
@@ -12,12 +14,13 @@ import (
 	"tresor/app/store"
 )
 
-// Sources lists the allow-list.
+// Sources lists the allow-list: for operators and auditors, and for whoever leads a
+// project, who approves jobs with fetched inputs. Errors: Denied.
 func (s *Service) Sources(ctx context.Context, actor access.Actor) ([]Source, error) {
-	if err := access.May(actor, access.FederationRead, access.Thing{}); err != nil {
-		return nil, err
+	if access.Can(actor, access.FederationRead, access.Thing{Projects: slices.Collect(maps.Keys(actor.Projects))}) {
+		return s.sources(ctx)
 	}
-	return s.sources(ctx)
+	return nil, access.May(actor, access.FederationRead, access.Thing{})
 }
 
 func (s *Service) sources(ctx context.Context) ([]Source, error) {
