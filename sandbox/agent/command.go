@@ -57,9 +57,9 @@ func (c *command) start() {
 		c.stop(stopGrace)
 	})
 	go func() { <-c.over; wall.Stop() }()
-	err := c.place()
+	err := c.openProject() // first, so that an input may take a file's place
 	if err == nil {
-		err = c.openProject()
+		err = c.place()
 	}
 	if err != nil {
 		c.misplaced(err)

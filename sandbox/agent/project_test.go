@@ -226,6 +226,20 @@ func TestProjectTrouble(t *testing.T) {
 			m.fetch()
 			return nil
 		}, "", "file size limit", "", "in=1"},
+		{"a file that is being written", func(m *mirror) error {
+			m.write("ok", "1")
+			log, err := os.Create(filepath.Join(m.dir, "log"))
+			if err != nil {
+				return err
+			}
+			fmt.Fprint(log, "line")
+			if err := m.Send(m.t.Context()); err != nil {
+				return err
+			}
+			m.is("while it is open", m.server.All(), "in=1 ok=1")
+			log.Close()
+			return m.Send(m.t.Context())
+		}, "", "", "in=1 log=line ok=1", "in=1 log=line ok=1"},
 		{"the service is away for a moment", func(m *mirror) error {
 			m.write("out", "1")
 			m.server.Fail("POST", 2)

@@ -20,11 +20,16 @@ func (p *Project) look(notes bool) ([]found, error) {
 		return nil, err
 	}
 	defer v.close()
-	s := &search{p: p, notes: notes}
 	d, err := open2(v.dir, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0, strictly)
 	if err != nil {
 		return nil, err
 	}
+	var st unix.Stat_t
+	if err := unix.Fstat(int(d.Fd()), &st); err != nil {
+		d.Close()
+		return nil, err
+	}
+	s := &search{p: p, notes: notes, dev: st.Dev}
 	if err := s.dir(d, "", 0); err != nil {
 		return nil, err
 	}
@@ -39,6 +44,7 @@ func (p *Project) look(notes bool) ([]found, error) {
 type search struct {
 	p       *Project
 	notes   bool
+	dev     uint64 // of the folder: what is mounted in it is an input
 	entries int
 	fresh   int // files that the project does not have at all
 	news    []found
@@ -70,7 +76,7 @@ func (s *search) entry(d *os.File, in, name string, depth int) error {
 		return nil
 	}
 	folder := st.Mode&unix.S_IFMT == unix.S_IFDIR
-	if ownProject(at) || folder && !s.notes && strings.HasPrefix(name, ".") {
+	if ownProject(at) || st.Dev != s.dev || folder && !s.notes && strings.HasPrefix(name, ".") {
 		return nil
 	}
 	k := s.p.files[at]

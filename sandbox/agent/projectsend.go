@@ -38,14 +38,19 @@ type found struct {
 // errMoving: a file changed while it was read.
 var errMoving = errors.New("the file changes while it is read")
 
-// Send puts what is new in the folder into the project, for a task that may need it. Folders
-// whose name begins with a dot hold an engine's own notes, which change all the time and
-// are nobody's input: they wait for Finish. The error says what was refused and why.
+// Send puts what is new in the folder into the project, for a task that may need it. What
+// some process is still writing is not new yet. Folders whose name begins with a dot hold
+// an engine's own notes, which change all the time and are nobody's input: they wait for
+// Finish. The error says what was refused and why.
 func (p *Project) Send(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for try := 0; ; try++ {
 		news, err := p.look(false)
+		if len(news) > 0 {
+			open := written(p.where)
+			news = slices.DeleteFunc(news, func(f found) bool { return open[f.name] })
+		}
 		for len(news) > 0 && err == nil {
 			var n int
 			n, err = p.batch(ctx, news)

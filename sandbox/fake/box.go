@@ -2,6 +2,7 @@ package fake
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -69,7 +70,11 @@ func (b *box) work(fn Func, t *Task) int {
 	if b.spec.Inside {
 		t.Env = append(slices.Clone(t.Env), agent.InsideEnv+"=http://"+agent.InsideName)
 	}
-	files, err := agent.LayOut(b.ctx, p, c, b.spool)
+	project, err := b.inStep(t)
+	var files *agent.Streams
+	if err == nil {
+		files, err = agent.LayOut(b.ctx, p, c, b.spool)
+	}
 	if err != nil {
 		b.spool.Say("%s", err)
 		b.mu.Lock()
@@ -81,31 +86,27 @@ func (b *box) work(fn Func, t *Task) int {
 	if t.In = strings.NewReader(""); files.In != nil {
 		t.In = files.In
 	}
-	if b.spec.Project != "" && t.serve != nil {
-		return b.inStep(fn, t)
-	}
-	return fn(b.ctx, t)
-}
-
-// inStep runs the command with a folder that is kept in step with the project, as the agent does.
-func (b *box) inStep(fn Func, t *Task) int {
-	p := agent.NewProject(b.spec.Project, t.Path(b.spec.Project), b.spec.Limits.FileSize, t.direct, b.spool.Say)
-	if err := p.Fetch(b.ctx); err != nil {
-		b.spool.Say("the project's files could not be laid out in %s: %s", b.spec.Project, err)
+	code := fn(b.ctx, t)
+	if project != nil && b.ctx.Err() == nil {
+		project.Finish(b.ctx, code < 128)
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		b.status.Unplaced = b.signal == 0
-		return sandbox.ExitUnplaced
+		b.unkept = project.Refused()
+	}
+	return code
+}
+
+// inStep fills the folder that is kept in step with the project, as the agent does; nil when none is asked for.
+func (b *box) inStep(t *Task) (*agent.Project, error) {
+	if b.spec.Project == "" || t.serve == nil {
+		return nil, nil
+	}
+	p := agent.NewProject(b.spec.Project, t.Path(b.spec.Project), b.spec.Limits.FileSize, t.direct, b.spool.Say)
+	if err := p.Fetch(b.ctx); err != nil {
+		return nil, fmt.Errorf("the project's files could not be laid out in %s: %w", b.spec.Project, err)
 	}
 	t.gate = agent.Gate(t.direct, p)
-	code := fn(b.ctx, t)
-	if b.ctx.Err() == nil {
-		p.Finish(b.ctx, code < 128)
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.unkept = p.Refused()
-	return code
+	return p, nil
 }
 
 // end makes the command end with a code, unless it is over already.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -93,6 +94,20 @@ func projectKilled(t *testing.T, b *box) {
 			b.must(n.Runner.RemoveScratch(n.ctx, v.Name))
 		}
 	}
+}
+
+// projectInputs: an input takes the place of the project's file, and what is shown
+// read-only is no file of the project.
+func projectInputs(t *testing.T, b *box) {
+	var s Files
+	s.Put("run/f", "of the project", false)
+	b.inProject(&s)
+	in := input(t)
+	b.spec.Binds = []sandbox.Bind{{Source: in, Target: "/in"}, {Source: filepath.Join(in, "sub/g"), Target: "/project/run/shown"}}
+	b.spec.Copies = []sandbox.Copy{{From: "/in/f", To: "/project/run/f"}}
+	b.argv("post", "/v1/tasks", "then", "cat", "/project/run/shown")
+	b.equal(b.runs(0), "200 {\"id\":\"1\",\"state\":\"\"}\ndata of sub/g")
+	b.equal(s.All(), "run/f=data of f")
 }
 
 // projectAway: a command does not begin without the files that it was promised.

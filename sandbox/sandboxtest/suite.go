@@ -99,6 +99,7 @@ func Suite(t *testing.T, rig func(t *testing.T) Rig) {
 		{"task service: held connections", taskServiceHeld},
 		{"project: a folder in step", projectFolder},
 		{"project: what it does not take", projectRefusals},
+		{"project: inputs", projectInputs},
 		{"project: killed", projectKilled},
 		{"project: no files to be had", projectAway},
 	} {
