@@ -50,7 +50,7 @@ func (s *Service) read(ctx context.Context, node string, d task.Document) ([]byt
 	}
 	sum := sha256.Sum256(body)
 	if hex.EncodeToString(sum[:]) != d.SHA256 || int64(len(body)) != d.Size {
-		return nil, fault.WithNext(fault.New(op, fault.Conflict, "The node sent another document than its catalogue lists."), "It may have changed: try again in some minutes, when the catalogue was read anew.")
+		return nil, fault.WithNext(fault.New(op, fault.Conflict, "The node sent another document than its catalogue lists."), "It may have changed: try again in a moment, when the catalogue was read anew.")
 	}
 	return body, nil
 }

@@ -107,7 +107,7 @@ func (w *worker) download(ctx context.Context, x wantedResult) (g got, err error
 	defer cancel()
 	guard := newSlowGuard(w.s.Pace.Call, cancel)
 	defer guard.end()
-	resp, err := w.open(ctx, task.PluginPath("tes")+"/releases/"+x.release)
+	resp, err := w.open(ctx, task.PluginPath("tes")+"/releases/"+x.release, "")
 	if err != nil {
 		return g, guard.or(err)
 	}

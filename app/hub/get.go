@@ -48,32 +48,37 @@ func (e *statusError) Error() string {
 func (w *worker) get(ctx context.Context, path string, most int64) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, w.s.Pace.Call)
 	defer cancel()
-	resp, err := w.open(ctx, path)
+	resp, err := w.open(ctx, path, "")
 	if err != nil {
 		return nil, err
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, most+1))
-	if err != nil {
-		return nil, err
-	}
-	if int64(len(body)) > most {
-		return nil, wire.Refuse(wire.CodeSize, "The node's answer is longer than %d bytes.", most)
-	}
-	return body, nil
+	return readAll(resp.Body, most)
 }
 
-// open asks for a page; an answer that is not 200 is a statusError.
-func (w *worker) open(ctx context.Context, path string) (*http.Response, error) {
+func readAll(r io.Reader, most int64) ([]byte, error) {
+	body, err := io.ReadAll(io.LimitReader(r, most+1))
+	if err == nil && int64(len(body)) > most {
+		return nil, wire.Refuse(wire.CodeSize, "The node's answer is longer than %d bytes.", most)
+	}
+	return body, err
+}
+
+// open asks for a page, or for one other than known, which is an entity tag; "": for
+// any. An answer that is neither 200 nor, to the latter, 304 is a statusError.
+func (w *worker) open(ctx context.Context, path, known string) (*http.Response, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://node"+path, nil)
 	if err != nil {
 		return nil, err
+	}
+	if known != "" {
+		r.Header.Set("If-None-Match", known)
 	}
 	resp, err := w.s.fed().RoundTripper(wire.KeyID(w.node)).RoundTrip(r)
 	if err != nil {
 		return nil, err
 	}
-	if resp.StatusCode == http.StatusOK {
+	if resp.StatusCode == http.StatusOK || known != "" && resp.StatusCode == http.StatusNotModified {
 		return resp, nil
 	}
 	defer resp.Body.Close()

@@ -63,7 +63,8 @@ type Pace struct {
 	PollMin   time.Duration // after a task's state changed; 500 ms
 	PollMax   time.Duration // while it stays; 30 s
 	Retry     time.Duration // longest wait after trouble; 30 s
-	Catalogue time.Duration // between two looks at what a node publishes; 5 min
+	Catalogue time.Duration // between two looks at what a node publishes, when it cannot say whether that has changed; 5 min
+	Glance    time.Duration // the same when it can; 15 s
 	Call      time.Duration // one question; 30 s
 	Tick      time.Duration // between two rounds of small work; 10 s
 	MaxResult int64         // bytes of a zip; 4 GiB
@@ -75,7 +76,7 @@ func (p Pace) withDefaults() Pace {
 	for _, d := range []struct {
 		at  *time.Duration
 		def time.Duration
-	}{{&p.PollMin, 500 * time.Millisecond}, {&p.PollMax, 30 * time.Second}, {&p.Retry, 30 * time.Second}, {&p.Catalogue, 5 * time.Minute}, {&p.Call, 30 * time.Second}, {&p.Tick, 10 * time.Second}} {
+	}{{&p.PollMin, 500 * time.Millisecond}, {&p.PollMax, 30 * time.Second}, {&p.Retry, 30 * time.Second}, {&p.Catalogue, 5 * time.Minute}, {&p.Glance, 15 * time.Second}, {&p.Call, 30 * time.Second}, {&p.Tick, 10 * time.Second}} {
 		if *d.at == 0 {
 			*d.at = d.def
 		}

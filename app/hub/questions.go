@@ -41,6 +41,9 @@ func (w *worker) questions() func(context.Context) time.Duration {
 		if !now.Before(again) {
 			w.meet(ctx)
 			again = now.Add(w.s.Pace.Catalogue)
+			if w.tag != "" {
+				again = now.Add(w.s.Pace.Glance)
+			}
 		}
 		next := w.ask(ctx, paces)
 		return max(min(next, again.Sub(w.s.Now())), 10*time.Millisecond)

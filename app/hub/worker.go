@@ -24,6 +24,11 @@ type worker struct {
 
 	large sync.Mutex // held while a large order is sent
 
+	// What the node last said of itself; of the loop that asks.
+	met  facts
+	tag  string    // entity tag of its catalogue; "": it gave none
+	kept time.Time // when that was last written down
+
 	mu    sync.Mutex      // guards hurry
 	hurry map[string]bool // tasks to ask about at once
 }

@@ -36,6 +36,14 @@ func (s *Service) showCatalogue(w http.ResponseWriter, r *http.Request, h *hub) 
 		reply(w, http.StatusInternalServerError, wire.Refuse(wire.CodeSize, "the catalogue is over %d bytes", task.MaxCatalogue))
 		return
 	}
+	// A hub that has it already is shown nothing, so nothing is written down.
+	sum := sha256.Sum256(body)
+	tag := `"` + hex.EncodeToString(sum[:]) + `"`
+	w.Header().Set("ETag", tag)
+	if r.Header.Get("If-None-Match") == tag {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
 	if err := s.Gateway.Published(r.Context(), p.ID, body, s.IDs()); err != nil {
 		s.Logger.Error("a catalogue is not shown, because it cannot be written down", "hub", h.name, "error", err)
 		reply(w, http.StatusInternalServerError, wire.Refuse(wire.CodeInternal, "the node could not write down what it shows: its operator finds why in its log"))

@@ -2,10 +2,12 @@ package link
 
 import (
 	"errors"
+	"net/http"
 	"strings"
 	"testing"
 
 	"tresor/app/gateway"
+	"tresor/fed/fedtest"
 	"tresor/fed/task"
 	"tresor/plugins/protocol"
 )
@@ -49,6 +51,17 @@ func TestTheCatalogueHoldsNamesAndNoValue(t *testing.T) {
 	}
 	if len(r.published) != 4 || r.published[0] != id {
 		t.Errorf("written down: %v", r.published)
+	}
+	tag := r.tagOf(h, "")
+	if again := r.tagOf(h, tag); again != "304" {
+		t.Errorf("a catalogue that the hub has was shown again: %s", again)
+	}
+	if len(r.published) != 5 {
+		t.Errorf("what was not shown was written down: %v", r.published)
+	}
+	r.edit(id, func(p *gateway.Principal) { p.Projects = p.Projects[:1] })
+	if again := r.tagOf(h, tag); again == "304" || again == tag {
+		t.Errorf("a change does not show: %s", again)
 	}
 	r.desk.mu.Lock()
 	r.publish = errors.New("disk full")
@@ -99,4 +112,23 @@ func TestTheCatalogueListsDocuments(t *testing.T) {
 	if c := show(); len(c.Documents) != 0 || len(c.Projects) != 1 {
 		t.Errorf("%+v", c)
 	}
+}
+
+// tagOf reads the catalogue unless it is the known one, and gives its tag, or "304".
+func (r *rig) tagOf(h *fedtest.Hub, known string) string {
+	r.t.Helper()
+	q, err := http.NewRequestWithContext(r.t.Context(), http.MethodGet, "http://n/catalogue", nil)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	q.Header.Set("If-None-Match", known)
+	resp, err := h.RoundTripper(r.id()).RoundTrip(q)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode == http.StatusNotModified {
+		return "304"
+	}
+	return resp.Header.Get("ETag")
 }
