@@ -33,6 +33,9 @@ func messages(p *party, t task, j job.Job) []string {
 		}
 	}
 	add(waiting(t, j))
+	if len(j.Refused) > 0 {
+		add(notTaken(j))
+	}
 	if p.kind == Inside {
 		if j.State.Terminal() {
 			add(j.Reason)
@@ -54,6 +57,17 @@ func messages(p *party, t task, j job.Job) []string {
 		}
 	}
 	return m
+}
+
+// notTaken says that something which the task left was not taken. It names no file and
+// no number: a program chooses both.
+func notTaken(j job.Job) string {
+	for _, f := range j.Refused {
+		if strings.Contains(f.Reason, "together") {
+			return "Its outputs together are larger than its disk_gb, or than a task may leave here, so not all of them were taken. Ask for a larger disk_gb, or leave less."
+		}
+	}
+	return "Some of what it left was not taken. The person who answers for it sees on the job's page what and why."
 }
 
 // fixedReasons begin the reasons of app/job that hold nothing but numbers. Another

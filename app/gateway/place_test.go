@@ -54,6 +54,12 @@ func TestLimits(t *testing.T) {
 	if l := o.limits(job.Limits{Cores: 8}); l.Memory != 1_500_000_000 || l.FileSize != 2_000_000_000 || l.WallSeconds != 2 || l.Cores != 1 {
 		t.Errorf("%+v", l)
 	}
+	for disk, want := range map[float64]int64{0: 0, 2: 2_000_000_000, 4: 4_000_000_000, 8: 0} {
+		o.r.Resources = protocol.Resources{Disk: disk}
+		if l := o.limits(job.Limits{OutputBytes: 5_000_000_000}); l.OutputBytes != want || l.FileSize != bytesOf(disk) {
+			t.Errorf("%v GB: %+v", disk, l)
+		}
+	}
 	o.r.Resources = protocol.Resources{}
 	if l := o.limits(job.Limits{Cores: 8}); l.Cores != 2 || l.Memory != 0 {
 		t.Errorf("%+v", l)

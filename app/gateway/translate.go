@@ -96,10 +96,14 @@ func (o *order) title() string {
 }
 
 // limits maps the resources; what is not asked for is the appliance's default,
-// and never more than the principal's quota.
+// and never more than the principal's quota. The disk bounds each file and all
+// outputs together; what a task writes besides has no bound of its own.
 func (o *order) limits(def job.Limits) *job.Limits {
 	q := o.r.Resources
 	l := job.Limits{Cores: float64(q.Cores), Memory: bytesOf(q.RAM), FileSize: bytesOf(q.Disk), WallSeconds: (q.WallMS + 999) / 1000}
+	if def.OutputBytes == 0 || l.FileSize < def.OutputBytes {
+		l.OutputBytes = l.FileSize
+	}
 	if most := float64(o.p.record.Quotas.Cores); o.p.bounded() && l.Cores == 0 && def.Cores > most {
 		l.Cores = most
 	}

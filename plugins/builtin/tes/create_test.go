@@ -36,7 +36,7 @@ func TestEveryFieldReachesTheHost(t *testing.T) {
 		Volumes:   []string{"/vol/A"},
 		Resources: protocol.Resources{Cores: 2, RAM: 1.5, Disk: 3, WallMS: 90 * 60_000},
 		Tags:      map[string]string{"WORKFLOW_ID": "cwl-01234", "empty": "", "project": "aurora"},
-		Notes:     []string{"disk_gb bounds the size of each file here. The disk as a whole is shared, and no part of it is set aside for a task."},
+		Notes:     []string{"disk_gb bounds the size of each file here, and of all outputs together: what is larger is not taken. What a task writes besides is bounded by the disk alone, which is shared and of which nothing is set aside."},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("\n got %+v\nwant %+v", got, want)

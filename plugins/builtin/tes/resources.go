@@ -25,7 +25,7 @@ func resources(r *model.Resources) (protocol.Resources, []string, error) {
 	res := protocol.Resources{Cores: int(r.CPUCores), RAM: r.RAMGB, Disk: r.DiskGB}
 	var notes []string
 	if r.DiskGB > 0 {
-		notes = append(notes, "disk_gb bounds the size of each file here. The disk as a whole is shared, and no part of it is set aside for a task.")
+		notes = append(notes, "disk_gb bounds the size of each file here, and of all outputs together: what is larger is not taken. What a task writes besides is bounded by the disk alone, which is shared and of which nothing is set aside.")
 	}
 	if r.Preemptible {
 		notes = append(notes, "preemptible has no effect here: work is never taken off its machine for other work.")
