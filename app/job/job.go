@@ -139,6 +139,7 @@ type PlaceInfo struct {
 	Copied        bool        `json:"copied"`          // tasks may change it; otherwise it is shown read-only
 	Size          int64       `json:"size"`            // bytes; of a folder: of all its files
 	Files         []PlaceFile `json:"files,omitempty"` // of a folder of the project's tree
+	Executable    bool        `json:"executable,omitempty"`
 }
 
 // PlaceFile is one file of a folder that is an input.
@@ -146,6 +147,8 @@ type PlaceFile struct {
 	Path   string `json:"path"` // below the folder
 	SHA256 string `json:"sha256"`
 	Size   int64  `json:"size"` // bytes
+
+	Executable bool `json:"executable,omitempty"`
 }
 
 // WantInfo is a Want as it is kept; the fields mean the same.

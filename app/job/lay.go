@@ -38,16 +38,44 @@ func (j Job) hasContent() bool {
 	return len(j.Inputs) > 0 || slices.ContainsFunc(j.Places, func(p PlaceInfo) bool { return p.From == FromContent })
 }
 
-// scratchNames are the volumes of a job, in the order of its shared folders.
-func scratchNames(job string, volumes []string) []sandbox.Scratch {
-	if len(volumes) == 0 {
-		return []sandbox.Scratch{{Name: scratchOf(job), Target: workFolder}}
-	}
+// scratch are the volumes of a job: its own folder unless its files have paths of
+// their own, and the folders that its tasks share, in their order.
+func (j Job) scratch() []sandbox.Scratch {
 	var list []sandbox.Scratch
-	for i, v := range smallest(volumes) {
-		list = append(list, sandbox.Scratch{Name: fmt.Sprintf("%s-v%d", scratchOf(job), i), Target: v})
+	if !j.own() {
+		list = append(list, sandbox.Scratch{Name: scratchOf(j.ID), Target: workFolder})
+	}
+	for i, v := range j.shared() {
+		list = append(list, sandbox.Scratch{Name: fmt.Sprintf("%s-v%d", scratchOf(j.ID), i), Target: v})
 	}
 	return list
+}
+
+// shared are the folders that all tasks share, none inside another: those of paths of
+// their own, and the working folders in the project's.
+func (j Job) shared() []string {
+	folders := slices.Clone(j.Volumes)
+	for _, t := range j.Tasks {
+		if within(t.Workdir, sandbox.ProjectFolder) {
+			folders = append(folders, t.Workdir)
+		}
+	}
+	return smallest(folders)
+}
+
+// projectFolder is the shared folder in which task n finds the project's files, because
+// it works in it; "" for all other tasks, which pay nothing for it.
+func (j Job) projectFolder(n int) string {
+	at := j.Tasks[n].Workdir
+	if !j.Inside || !within(at, sandbox.ProjectFolder) {
+		return ""
+	}
+	for _, v := range j.shared() {
+		if within(at, v) {
+			return v
+		}
+	}
+	return ""
 }
 
 // roots finds where the datasets of the places lie on the host, by place; it
@@ -167,7 +195,7 @@ func (s *Service) lay(to string, p PlaceInfo, content []byte) error {
 	case p.From == FromContent:
 		return replace(to, content)
 	case !p.Directory:
-		return s.fromVault(to, p.SHA256)
+		return s.fromVault(to, p.SHA256, p.Executable)
 	}
 	for _, f := range p.Files {
 		at := filepath.Join(to, filepath.FromSlash(f.Path))
@@ -176,7 +204,7 @@ func (s *Service) lay(to string, p PlaceInfo, content []byte) error {
 				return err
 			}
 		}
-		if err := s.fromVault(at, f.SHA256); err != nil {
+		if err := s.fromVault(at, f.SHA256, f.Executable); err != nil {
 			return err
 		}
 	}
@@ -184,7 +212,7 @@ func (s *Service) lay(to string, p PlaceInfo, content []byte) error {
 }
 
 // fromVault copies kept bytes to a file that the sandbox account can read.
-func (s *Service) fromVault(to, sum string) (err error) {
+func (s *Service) fromVault(to, sum string, executable bool) (err error) {
 	if s.Vault == nil {
 		return fault.New("job.start", fault.Unavailable, "This server keeps no files for projects.")
 	}
@@ -200,6 +228,10 @@ func (s *Service) fromVault(to, sum string) (err error) {
 	if err != nil {
 		return err
 	}
+	mode := os.FileMode(0o444)
+	if executable {
+		mode = 0o555
+	}
 	_, err = io.Copy(f, from)
-	return errors.Join(err, f.Chmod(0o444), f.Close())
+	return errors.Join(err, f.Chmod(mode), f.Close())
 }

@@ -256,7 +256,7 @@ func (s *Service) pinTree(tx *store.Tx, info *PlaceInfo, projectID string, p Pla
 		} else if !ok {
 			return tree.Missing(p.Tree)
 		}
-		info.SHA256, info.Size = f.SHA256, f.Size
+		info.SHA256, info.Size, info.Executable = f.SHA256, f.Size, f.Executable
 		return nil
 	}
 	return s.pinFolder(tx, info, projectID, sees)
@@ -286,7 +286,7 @@ func (s *Service) pinFolder(tx *store.Tx, info *PlaceInfo, projectID string, see
 				continue
 			}
 			rest := strings.TrimPrefix(strings.TrimPrefix(f.Path, info.Tree), "/")
-			info.Files = append(info.Files, PlaceFile{rest, f.SHA256, f.Size})
+			info.Files = append(info.Files, PlaceFile{rest, f.SHA256, f.Size, f.Executable})
 			info.Size += f.Size
 		}
 		if len(info.Files) > maxTreeFolder {

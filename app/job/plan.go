@@ -87,7 +87,7 @@ func (s *Service) spec(j *Job, n int, mounts []dataset.Mount, roots map[int]stri
 	t := j.Tasks[n]
 	sp := sandbox.Spec{
 		Ref:     refOf(j.ID, n, t.Attempt),
-		Labels:  map[string]string{"job": j.ID, "task": strconv.Itoa(n), "attempt": strconv.Itoa(t.Attempt), "volumes": strconv.Itoa(len(smallest(j.Volumes)))},
+		Labels:  map[string]string{"job": j.ID, "task": strconv.Itoa(n), "attempt": strconv.Itoa(t.Attempt), "volumes": strconv.Itoa(len(j.shared()))},
 		Image:   t.imageID,
 		Argv:    t.Argv,
 		Env:     t.Env,
@@ -95,8 +95,9 @@ func (s *Service) spec(j *Job, n int, mounts []dataset.Mount, roots map[int]stri
 		Stdin:   t.Stdin,
 		Stdout:  t.Stdout,
 		Stderr:  t.Stderr,
-		Scratch: scratchNames(j.ID, j.Volumes),
+		Scratch: j.scratch(),
 		Inside:  j.Inside,
+		Project: j.projectFolder(n),
 		Limits:  j.Limits.sandbox(),
 	}
 	if n == len(j.Tasks)-1 {

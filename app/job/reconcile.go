@@ -152,7 +152,7 @@ func (s *Service) clean(ctx context.Context, j Job) {
 			errs = append(errs, s.Runner.Remove(ctx, refOf(j.ID, t.N, a)))
 		}
 	}
-	for _, v := range scratchNames(j.ID, j.Volumes) {
+	for _, v := range j.scratch() {
 		errs = append(errs, s.Runner.RemoveScratch(ctx, v.Name))
 	}
 	errs = append(errs, os.RemoveAll(filepath.Join(s.folder(j.ID), "in")))

@@ -28,7 +28,7 @@ type Task struct {
 	Image   string   `json:"image"` // name or digest of an approved image
 	Argv    []string `json:"argv"`
 	Env     []string `json:"env"`     // NAME=value; never secrets
-	Workdir string   `json:"workdir"` // inside /work; empty: /work
+	Workdir string   `json:"workdir"` // inside /work, or /project or in it: then the project's files are there; empty: /work
 
 	Stdin       string `json:"stdin,omitempty"`        // absolute path of a file in a shared folder; empty: none
 	Stdout      string `json:"stdout,omitempty"`       // where a copy of standard output goes, besides the log
@@ -222,8 +222,8 @@ func (t *Task) checkWorkdir(n int) error {
 	if t.Workdir == "" {
 		t.Workdir = workFolder
 	}
-	if path.Clean(t.Workdir) != t.Workdir || !(t.Workdir == workFolder || strings.HasPrefix(t.Workdir, workFolder+"/")) || sandbox.CheckPath(t.Workdir) != nil {
-		return invalid("The working folder %q of task %d is not %s or a folder in it.", clip(t.Workdir), n, workFolder)
+	if path.Clean(t.Workdir) != t.Workdir || !within(t.Workdir, workFolder) && !within(t.Workdir, sandbox.ProjectFolder) || sandbox.CheckPath(t.Workdir) != nil {
+		return invalid("The working folder %q of task %d is not %s or a folder in it, nor %s or a folder in it.", clip(t.Workdir), n, workFolder, sandbox.ProjectFolder)
 	}
 	return nil
 }
