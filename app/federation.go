@@ -35,7 +35,7 @@ func (a *App) openConnector(ctx context.Context) (err error) {
 	a.Gateway = gateway.New(gateway.Deps{
 		DB: a.DB, Log: a.Audit, Live: a.Live, Vault: a.Vault, Tree: a.Tree, Projects: a.Projects, Jobs: a.Jobs, Outputs: a.Outputs,
 		Airlock: a.Airlock, Releases: a.Releases, IDs: a.o.IDs, Now: a.o.Now, Logger: a.o.Log, Name: a.cfg.Name, Public: a.door.url,
-		Limits: jobLimits(a.cfg.Limits.Default), Fetch: gateway.FetchOptions{Proxy: proxy},
+		Limits: jobLimits(a.cfg.Limits.Default), Person: personQuotas(a.cfg.Limits.Person), Fetch: gateway.FetchOptions{Proxy: proxy},
 		Known:  func(plugin string) bool { return a.Plugins.Known(plugin) },
 		Health: func(plugin string, h protocol.Health) { a.Plugins.Health(plugin, h) },
 	})

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"tresor/app/config"
+	"tresor/app/gateway"
 	"tresor/app/job"
 )
 
@@ -16,6 +17,11 @@ func jobLimits(l config.JobLimits) job.Limits {
 		Memory: l.Memory.Int64(), Cores: l.Cores, Pids: l.Pids, WallSeconds: int64(l.Wall.Seconds()),
 		FileSize: l.FileSize.Int64(), LogSize: l.LogSize.Int64(), OutputFiles: l.OutputFiles, OutputBytes: l.OutputBytes.Int64(),
 	}
+}
+
+// personQuotas turns settings into what one person may send with tokens.
+func personQuotas(l config.PersonLimits) gateway.Quotas {
+	return gateway.Quotas{TasksPerHour: l.TasksPerHour, OpenTasks: l.OpenTasks, Cores: l.Cores}
 }
 
 // budget is what all running jobs together may use. Without a setting it is

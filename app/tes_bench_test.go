@@ -36,7 +36,7 @@ type tesDesk struct {
 
 func newTESDesk(b *testing.B, mode project.Approval) *tesDesk {
 	b.Helper()
-	r := apptest.Start(b, apptest.Options{Set: []string{"sandbox.cores=2", "limits.default.cores=1"}})
+	r := apptest.Start(b, apptest.Options{Set: []string{"sandbox.cores=2", "limits.default.cores=1", "limits.person.tasks_per_hour=1000000", "limits.person.open_tasks=1000000"}})
 	rosa := r.SignIn("rosa")
 	stefan, err := r.App.Identity.ByHandle(b.Context(), "stefan")
 	if err != nil {

@@ -142,6 +142,7 @@ func TestValidateRefusals(t *testing.T) {
 		{"little memory", func(c *Config) { c.Sandbox.Memory = 1 }, "sandbox.memory"},
 		{"default above maximum", func(c *Config) { c.Limits.Default.Memory = 100 * GiB }, "limits.default.memory = 100GiB is more than limits.max.memory = 64GiB"},
 		{"no time", func(c *Config) { c.Limits.Default.Wall = Duration{} }, "limits.default.wall"},
+		{"no open tasks", func(c *Config) { c.Limits.Person.OpenTasks = 0 }, "limits.person"},
 		{"default time above maximum", func(c *Config) { c.Limits.Default.Wall = Minutes(10000) }, "more than limits.max.wall"},
 		{"no intake", func(c *Config) { c.Intake.Image = 0 }, "intake"},
 		{"threshold zero", func(c *Config) { c.Airlock.Threshold = 0 }, "airlock.threshold"},

@@ -98,6 +98,9 @@ type Limits struct {
 	Default JobLimits `toml:"default"`
 	// The most that a job may ask for.
 	Max JobLimits `toml:"max"`
+	// What one person may send with tokens, over all of them and the programs of their tasks.
+	// What comes by way of the pages and the command line is not counted.
+	Person PersonLimits `toml:"person"`
 }
 
 // JobLimits is one set of limits. Each task of a job has them in full.
@@ -118,6 +121,16 @@ type JobLimits struct {
 	OutputFiles int `toml:"output_files"`
 	// All output files together.
 	OutputBytes Size `toml:"output_bytes"`
+}
+
+// PersonLimits bound what comes with the tokens of one person.
+type PersonLimits struct {
+	// Tasks in an hour.
+	TasksPerHour int `toml:"tasks_per_hour"`
+	// Tasks that have not ended.
+	OpenTasks int `toml:"open_tasks"`
+	// CPU cores of one task. 0: what limits.max allows.
+	Cores int `toml:"cores"`
 }
 
 // Intake bounds what comes in.
@@ -183,6 +196,7 @@ func Default() Config {
 		Limits: Limits{
 			Default: JobLimits{Memory: 1 * GiB, Cores: 1, Pids: 256, Wall: Minutes(10), FileSize: 1 * GiB, LogSize: 8 * MiB, OutputFiles: 50, OutputBytes: 256 * MiB},
 			Max:     JobLimits{Memory: 64 * GiB, Cores: 32, Pids: 4096, Wall: Minutes(24 * 60), FileSize: 100 * GiB, LogSize: 64 * MiB, OutputFiles: 1000, OutputBytes: 10 * GiB},
+			Person:  PersonLimits{TasksPerHour: 10_000, OpenTasks: 5_000},
 		},
 		Intake:  Intake{Dataset: 100 * GiB, Image: 20 * GiB, JobInputs: 4 * MiB},
 		Airlock: Airlock{Threshold: 10, Reviewers: 2, MaxFile: 16 * MiB, MaxRequest: 64 * MiB, MaxFiles: 50},

@@ -142,6 +142,8 @@ func (l Limits) check(p *problems) {
 	bound(p, "output_files", d.OutputFiles, m.OutputFiles, 1)
 	bound(p, "output_bytes", d.OutputBytes, m.OutputBytes, 1*KiB)
 	p.unless(d.Wall.Duration >= time.Second, "limits.default.wall = %s: give a job at least one second.", d.Wall)
+	p.unless(l.Person.TasksPerHour >= 1 && l.Person.OpenTasks >= 1 && l.Person.Cores >= 0,
+		"limits.person: tasks_per_hour = %d and open_tasks = %d have to be at least 1, and cores = %d at least 0.", l.Person.TasksPerHour, l.Person.OpenTasks, l.Person.Cores)
 	p.unless(d.Wall.Duration <= m.Wall.Duration, "limits.default.wall = %s is more than limits.max.wall = %s.", d.Wall, m.Wall)
 }
 

@@ -79,6 +79,7 @@ type Deps struct {
 
 	Tree   *tree.Service // files of projects for programs inside; nil: there are none
 	Limits job.Limits    // what a task gets that asks for nothing; zero fields: not known
+	Person Quotas        // of one person, over all tokens and the programs of their tasks; zero fields: the default, and no bound of cores
 	Live   *live.Hub
 	Logger *slog.Logger
 	Name   string        // of the appliance, in texts that leave
@@ -141,6 +142,7 @@ func New(d Deps) *Service {
 	if d.ActorOf == nil {
 		d.ActorOf = actors(d.Projects)
 	}
+	d.Person = d.Person.over(DefaultPerson)
 	if d.Fetch.MaxSize == 0 {
 		d.Fetch.MaxSize = 1 << 30
 	}

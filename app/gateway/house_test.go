@@ -40,6 +40,7 @@ var ctx = context.Background()
 // house is a small appliance without its own doors: everything real but the images,
 // the datasets' files and the engine.
 type house struct {
+	personal Quotas // of persons
 	t        testing.TB
 	db       *store.DB
 	log      *audit.Log
@@ -178,7 +179,7 @@ func newHouse(t testing.TB) *house {
 // fresh makes a new gateway on what is there, as a start of the server does.
 func (h *house) fresh() {
 	h.g = New(Deps{DB: h.db, Log: h.log, Live: h.live, Vault: h.vault, Tree: h.tree, Projects: h.projects, Jobs: h.jobs, Outputs: h.outputs, Airlock: h.airlock,
-		Releases: h.releases, IDs: ids, Now: h.now, Name: "Test", Public: func() string { return "https://tre.example" }})
+		Releases: h.releases, IDs: ids, Now: h.now, Name: "Test", Person: h.personal, Public: func() string { return "https://tre.example" }})
 	h.jobs.Moved, h.jobs.Allowed, h.jobs.Held, h.jobs.MayReplace = h.g.Moved, h.g.Allowed, h.g.Held, h.g.MayReplace
 }
 

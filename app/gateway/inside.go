@@ -42,13 +42,13 @@ func (s *Service) meetJob(tx *store.Tx, who Caller) (*party, error) {
 		return p, nil
 	}
 	if strings.HasPrefix(owner, personPrefix) {
-		p.counts = append(p.counts, counted{owner, personQuotas})
+		p.counts, p.cores = append(p.counts, counted{owner, s.Person}), s.Person.Cores
 		return p, nil
 	}
 	if p.record, err = s.find(tx, owner); err != nil {
 		return nil, err
 	}
-	p.counts = append(p.counts, counted{owner, p.record.Quotas})
+	p.counts, p.cores = append(p.counts, counted{owner, p.record.Quotas}), p.record.Quotas.Cores
 	all, err := pausedAll(tx)
 	if err != nil {
 		return nil, err

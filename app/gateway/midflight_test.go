@@ -139,10 +139,9 @@ func TestRevokeWhileTasksCome(t *testing.T) {
 // TestManyTokensAreOnePerson: what one person has open is counted over all their tokens,
 // projects and programs, before and after a start of the server.
 func TestManyTokensAreOnePerson(t *testing.T) {
-	before := personQuotas
-	personQuotas.OpenTasks = 4
-	t.Cleanup(func() { personQuotas = before })
 	h := newHouse(t)
+	h.personal = Quotas{OpenTasks: 4, TasksPerHour: 7, Cores: 2}
+	h.fresh()
 	h.run()
 	_, err := h.projects.SetMember(ctx, h.as("olga"), "borealis", h.people["rosa"].ID, "researcher")
 	h.must(err)
@@ -168,5 +167,32 @@ func TestManyTokensAreOnePerson(t *testing.T) {
 	h.submit(lena, waits)
 	h.must(h.host(one).Cancel(ctx, last.ID))
 	h.until(one, last.ID, "cancelled")
-	h.submit(two, waits)
+	last = h.submit(two, waits)
+	h.must(h.host(two).Cancel(ctx, last.ID))
+	h.until(two, last.ID, "cancelled")
+	for name, who := range map[string]Caller{"a token": one, "a program inside": inside} {
+		wide := waits
+		wide.Resources.Cores = 3
+		_, err := h.host(who).Submit(ctx, wide)
+		h.wantRefusal(err, CodeQuota, "processors")
+		wide.Resources.Cores = 2
+		st, err := h.host(who).Submit(ctx, wide)
+		if name == "a token" && err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if err == nil {
+			h.must(h.host(who).Cancel(ctx, st.ID))
+			h.until(who, st.ID, "cancelled")
+		}
+	}
+	var refused error
+	for range 8 { // each one ends, and still counts in its hour
+		st, err := h.host(one).Submit(ctx, waits)
+		if refused = err; err != nil {
+			break
+		}
+		h.must(h.host(one).Cancel(ctx, st.ID))
+		h.until(one, st.ID, "cancelled")
+	}
+	h.wantRefusal(refused, CodeQuota, "in the last hour")
 }

@@ -21,6 +21,7 @@ type party struct {
 	lent   []lent
 	bound  string // project that a person's token or a program inside is bound to
 	counts []counted
+	cores  int   // processors that one of its tasks may use; 0: no bound of its own
 	barred error // why it may look but make no task
 	until  time.Time
 }
@@ -126,7 +127,7 @@ func (s *Service) meetPrincipal(tx *store.Tx, who Caller) (*party, error) {
 		return nil, err
 	}
 	p.Paused = p.Paused || all
-	got := &party{kind: p.Kind, key: p.ID, name: p.Name, via: string(p.Kind) + ":" + p.Slug, record: p, counts: []counted{{p.ID, p.Quotas}}}
+	got := &party{kind: p.Kind, key: p.ID, name: p.Name, via: string(p.Kind) + ":" + p.Slug, record: p, counts: []counted{{p.ID, p.Quotas}}, cores: p.Quotas.Cores}
 	for _, u := range p.Projects {
 		l, err := s.lentTo(tx, u.Project, u.Sponsor.ID, u.Datasets, got.via)
 		if err != nil {
@@ -176,5 +177,5 @@ func (s *Service) meetPerson(tx *store.Tx, who Caller) (*party, error) {
 	if l.standing != nil { // the account is disabled, or its person has left the project
 		return nil, &refusal{code: CodeUnknown, err: fault.WithNext(fault.New("gateway.party", fault.Denied, "The person of this token may not work in its project any more."), "Ask the lead of the project.")}
 	}
-	return &party{kind: Human, key: personPrefix + person, counts: []counted{{personPrefix + person, personQuotas}}, name: l.actor.Name, via: via, bound: projectID, lent: []lent{l}}, nil
+	return &party{kind: Human, key: personPrefix + person, counts: []counted{{personPrefix + person, s.Person}}, cores: s.Person.Cores, name: l.actor.Name, via: via, bound: projectID, lent: []lent{l}}, nil
 }

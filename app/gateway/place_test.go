@@ -49,7 +49,7 @@ func TestPlaces(t *testing.T) {
 
 // TestLimits: resources become limits, and nothing asked for is not more than the quota.
 func TestLimits(t *testing.T) {
-	o := order{p: &party{kind: Hub, record: Principal{ID: "p", Quotas: Quotas{Cores: 2}}}}
+	o := order{p: &party{kind: Hub, cores: 2}}
 	o.r.Resources = protocol.Resources{RAM: 1.5, Disk: 2, WallMS: 1001, Cores: 1}
 	if l := o.limits(job.Limits{Cores: 8}); l.Memory != 1_500_000_000 || l.FileSize != 2_000_000_000 || l.WallSeconds != 2 || l.Cores != 1 {
 		t.Errorf("%+v", l)

@@ -11,9 +11,9 @@ import (
 // insideQuotas bound what one running job may ask for from inside.
 var insideQuotas = Quotas{TasksPerHour: 1000, OpenTasks: 200}
 
-// personQuotas bound what one person has open over all tokens. They are there for a
-// program that has run wild: a queue without end would fill the disk.
-var personQuotas = Quotas{TasksPerHour: 200_000, OpenTasks: 50_000}
+// DefaultPerson bounds what one person sends with tokens where the operator sets
+// nothing else: enough for large pipelines, and a bound for a program that has run wild.
+var DefaultPerson = Quotas{TasksPerHour: 10_000, OpenTasks: 5_000}
 
 // counts knows, for each principal that has a quota, how many tasks are open and
 // when the last ones came. It is filled from the table at first use, so a crash

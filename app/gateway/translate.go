@@ -49,7 +49,7 @@ func (o *order) check() error {
 	if notes > maxNotes {
 		return malformed("The notes are longer than %d KiB.", maxNotes>>10)
 	}
-	if q := o.p.record.Quotas.Cores; o.p.bounded() && r.Resources.Cores > q {
+	if q := o.p.cores; q > 0 && r.Resources.Cores > q {
 		return refuse(CodeQuota, fault.Denied, "Ask for fewer processors.", "A task of yours may use %d processors, and this one asks for %d.", q, r.Resources.Cores)
 	}
 	return nil
@@ -104,7 +104,7 @@ func (o *order) limits(def job.Limits) *job.Limits {
 	if def.OutputBytes == 0 || l.FileSize < def.OutputBytes {
 		l.OutputBytes = l.FileSize
 	}
-	if most := float64(o.p.record.Quotas.Cores); o.p.bounded() && l.Cores == 0 && def.Cores > most {
+	if most := float64(o.p.cores); most > 0 && l.Cores == 0 && def.Cores > most {
 		l.Cores = most
 	}
 	return &l
