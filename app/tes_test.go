@@ -25,10 +25,10 @@ type tesRig struct {
 
 const busybox = "localhost/busybox:test"
 
-func newTES(t *testing.T) *tesRig {
+func newTES(t *testing.T, set ...string) *tesRig {
 	t.Helper()
 	archive := apptest.Busybox(t)
-	r := &tesRig{Rig: apptest.Start(t, apptest.Options{Set: []string{"sandbox.cores=2"}})}
+	r := &tesRig{Rig: apptest.Start(t, apptest.Options{Set: append([]string{"sandbox.cores=2"}, set...)})}
 	r.rosa, r.olga = r.SignIn("rosa"), r.SignIn("olga")
 	digest := r.importImage(t, archive)
 	r.olga.Must("POST", "/images/"+digest+"/approve", map[string]string{"reason": "for tests"}, nil)
