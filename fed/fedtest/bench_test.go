@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -35,12 +36,13 @@ func straight(t testing.TB, h *Hub, n *Node, name string, d node.Door) {
 	}
 }
 
-// BenchmarkRoundTrip measures one small request over the link and the same one
-// straight, and prints the ratio of the two.
+// BenchmarkRoundTrip measures one question for a small task over the link and the
+// same one straight, in turns, and prints the ratio of the two.
 func BenchmarkRoundTrip(b *testing.B) {
+	answer := `{"id":"0198c0de","name":"` + strings.Repeat("x", 600) + `"}`
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		io.Copy(io.Discard, r.Body)
-		io.WriteString(w, `{"id":"0198c0de"}`)
+		w.Header().Set("Content-Type", "application/json")
+		io.WriteString(w, answer)
 	})
 	h, n := StartHub(b, link.Limits{}), NewNode(b, link.Limits{})
 	straight(b, h, n, "North", node.Door{Routes: handler})
@@ -50,31 +52,41 @@ func BenchmarkRoundTrip(b *testing.B) {
 	}
 	web := httptest.NewServer(handler)
 	defer web.Close()
-	body := strings.Repeat("x", 600)
 	one := func(c *http.Client, url string) {
-		resp, err := c.Post(url, "application/json", strings.NewReader(body))
+		resp, err := c.Get(url + "/ga4gh/tes/v1/tasks/0198c0de?view=FULL")
 		if err != nil {
 			b.Fatal(err)
 		}
-		io.Copy(io.Discard, resp.Body)
+		got, err := io.ReadAll(resp.Body)
 		resp.Body.Close()
+		if err != nil || resp.StatusCode != http.StatusOK || string(got) != answer {
+			b.Fatal(resp.StatusCode, err)
+		}
 	}
 	direct := &http.Client{Transport: &http.Transport{}}
 	over := &http.Client{Transport: h.RoundTripper(n.ID)}
-	var times [2]time.Duration
+	straightly, linked := make([]time.Duration, b.N), make([]time.Duration, b.N)
 	one(direct, web.URL)
-	one(over, "http://n/")
+	one(over, "http://n")
 	b.ResetTimer()
-	for range b.N {
+	for i := range b.N {
 		t0 := time.Now()
 		one(direct, web.URL)
 		t1 := time.Now()
-		one(over, "http://n/")
-		times[0], times[1] = times[0]+t1.Sub(t0), times[1]+time.Since(t1)
+		one(over, "http://n")
+		straightly[i], linked[i] = t1.Sub(t0), time.Since(t1)
 	}
-	b.ReportMetric(float64(times[0].Nanoseconds())/float64(b.N), "ns/direct")
-	b.ReportMetric(float64(times[1].Nanoseconds())/float64(b.N), "ns/link")
-	b.ReportMetric(float64(times[1])/float64(times[0]), "ratio")
+	direct1, linked1 := median(straightly), median(linked)
+	b.ReportMetric(float64(direct1), "ns/direct")
+	b.ReportMetric(float64(linked1), "ns/link")
+	b.ReportMetric(float64(linked1)/float64(direct1), "ratio")
+}
+
+// median is the time that half of them need: what else runs on the machine disturbs the
+// mean and not this.
+func median(all []time.Duration) time.Duration {
+	slices.Sort(all)
+	return all[len(all)/2]
 }
 
 // BenchmarkEnvelope measures one signed task from Issue to receipt.

@@ -12,7 +12,6 @@ package hub
 import (
 	"crypto/ed25519"
 	"log/slog"
-	"net/http"
 	"sort"
 	"sync"
 	"time"
@@ -66,7 +65,7 @@ type nodeLink struct {
 	key     wire.KeyID // with which it proved itself
 	version int        // of the protocol that it answered with
 	session *link.Session
-	http    *http.Transport
+	http    *link.Transport
 	since   time.Time
 	next    *wire.Succession // that its welcome announced
 }

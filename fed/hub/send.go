@@ -36,8 +36,9 @@ func (t nodeTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
-	out := r.Clone(r.Context())
-	out.URL.Scheme, out.URL.Host = "http", "node"
+	out, at := r.WithContext(r.Context()), *r.URL
+	at.Scheme, at.Host = "http", "node"
+	out.URL = &at
 	return l.http.RoundTrip(out)
 }
 

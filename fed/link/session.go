@@ -82,26 +82,29 @@ func (s *Session) cut(r *wire.Refusal) {
 	s.mux.Close()
 }
 
-// Transport gives HTTP over the link. Any host in a request's URL is the peer.
-// The caller closes idle connections when the link is done.
-func (s *Session) Transport() *http.Transport {
+// Transport gives HTTP over the link. The caller closes idle connections when the link
+// is done.
+func (s *Session) Transport() *Transport {
 	l := s.conn.limits
-	return &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			if err := ctx.Err(); err != nil {
-				return nil, err
-			}
-			st, err := s.mux.OpenStream()
-			if err != nil {
-				return nil, err
-			}
-			return &stream{Stream: st, stall: l.Stall}, nil
-		},
-		// Half of what the node allows at once leaves room for streams that are closing.
-		MaxConnsPerHost: max(1, l.Streams/2), MaxIdleConnsPerHost: 4, IdleConnTimeout: l.Idle / 2,
+	open := func(ctx context.Context) (net.Conn, error) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		st, err := s.mux.OpenStream()
+		if err != nil {
+			return nil, err
+		}
+		return &stream{Stream: st, stall: l.Stall}, nil
+	}
+	// Half of what the node allows at once, for both kinds together, leaves room for
+	// streams that are closing.
+	most := max(1, l.Streams/4)
+	return &Transport{open: open, limits: l, places: make(chan struct{}, most), orders: &http.Transport{
+		DialContext:     func(ctx context.Context, _, _ string) (net.Conn, error) { return open(ctx) },
+		MaxConnsPerHost: most, MaxIdleConnsPerHost: mostIdle, IdleConnTimeout: l.Idle / 2,
 		MaxResponseHeaderBytes: int64(l.HeaderBytes), DisableCompression: true, ExpectContinueTimeout: l.Header,
 		ReadBufferSize: 4 << 10, WriteBufferSize: 4 << 10,
-	}
+	}}
 }
 
 // Serve answers the streams that the hub opens, until the link or ctx ends. It

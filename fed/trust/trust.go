@@ -77,12 +77,18 @@ type Book struct {
 
 	mu    sync.RWMutex // guards what follows
 	peers map[wire.KeyID]Peer
-	byKey map[wire.KeyID]wire.KeyID // key id -> peer ID
+	byKey map[wire.KeyID]pinAt
+}
+
+// pinAt is where a key is: naming one costs a hash, which every request would pay.
+type pinAt struct {
+	peer wire.KeyID
+	pin  int
 }
 
 // Open reads the store.
 func Open(ctx context.Context, s Store, now func() time.Time) (*Book, error) {
-	b := &Book{store: s, now: now, peers: map[wire.KeyID]Peer{}, byKey: map[wire.KeyID]wire.KeyID{}}
+	b := &Book{store: s, now: now, peers: map[wire.KeyID]Peer{}, byKey: map[wire.KeyID]pinAt{}}
 	all, err := s.Peers(ctx)
 	if err != nil {
 		return nil, err
@@ -99,8 +105,8 @@ func (b *Book) believe(p Peer) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.peers[p.ID] = p
-	for _, pin := range p.Pins {
-		b.byKey[pin.Key.ID()] = p.ID
+	for i, pin := range p.Pins {
+		b.byKey[pin.Key.ID()] = pinAt{p.ID, i}
 	}
 }
 
@@ -128,7 +134,8 @@ func (b *Book) Peer(id wire.KeyID) (p Peer, ok bool) {
 // was replaced (CodeKeyExpired).
 func (b *Book) ByKey(id wire.KeyID) (Peer, wire.Key, error) {
 	b.mu.RLock()
-	p, ok := b.peers[b.byKey[id]]
+	at := b.byKey[id]
+	p, ok := b.peers[at.peer]
 	b.mu.RUnlock()
 	if !ok {
 		return Peer{}, wire.Key{}, wire.Refuse(wire.CodeUnknown, "the key %s is not enrolled here: enrol with a code first", id)
@@ -136,12 +143,8 @@ func (b *Book) ByKey(id wire.KeyID) (Peer, wire.Key, error) {
 	if !p.Revoked.IsZero() {
 		return Peer{}, wire.Key{}, wire.Refuse(wire.CodeRevoked, "%s was revoked here: ask its operator, then enrol again with a new key", p.Name)
 	}
-	for _, pin := range p.Pins {
-		if pin.Key.ID() == id {
-			return p, pin.Key, b.good(pin)
-		}
-	}
-	return Peer{}, wire.Key{}, wire.Refuse(wire.CodeUnknown, "the key %s is not enrolled here", id)
+	pin := p.Pins[at.pin]
+	return p, pin.Key, b.good(pin)
 }
 
 func (b *Book) good(pin Pin) error {
