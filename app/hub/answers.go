@@ -79,7 +79,7 @@ func (w *worker) answered(ctx context.Context, p part, result []byte) error {
 		now.seen = now.at(tx)
 		return w.s.note(tx, access.System, "part.accepted", "task:"+p.task, "", "node", p.node, "remote", made.ID)
 	})
-	w.s.wake(w.node)
+	poke(w.wake[1]) // its state is asked for
 	return err
 }
 

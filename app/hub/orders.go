@@ -12,7 +12,10 @@ import (
 	"tresor/fed/wire"
 )
 
-const orderLife = wire.MaxLife
+const (
+	orderLife    = wire.MaxLife
+	ordersAtOnce = 16 // to one node: those that wait together share what it costs to write them down
+)
 
 // orders is the loop that brings signed orders to a node: ends, then tasks in the order of
 // their sequence, then ends.
@@ -95,7 +98,7 @@ func (w *worker) each(ctx context.Context, all []part, do func(context.Context, 
 	var first error
 	var stop atomic.Bool
 	var wg sync.WaitGroup
-	slots := make(chan struct{}, atOnce)
+	slots := make(chan struct{}, ordersAtOnce)
 	for _, p := range all {
 		slots <- struct{}{}
 		if stop.Load() || ctx.Err() != nil {

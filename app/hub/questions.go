@@ -19,7 +19,7 @@ type asked struct {
 	back link.Backoff
 }
 
-const atOnce = 4 // questions or orders to one node at a time
+const questionsAtOnce = 4 // to one node
 
 // questions is the loop that asks a node: how it is, what it publishes, where its
 // tasks stand. When a link begins everything is asked at once.
@@ -65,7 +65,7 @@ func (w *worker) ask(ctx context.Context, paces map[string]*asked) time.Duration
 		delete(paces, id)
 	}
 	now, next := w.s.Now(), idle
-	slots := make(chan struct{}, atOnce)
+	slots := make(chan struct{}, questionsAtOnce)
 	var wg sync.WaitGroup
 	for _, p := range open {
 		a := paces[p.task]
@@ -136,6 +136,9 @@ func (w *worker) look(ctx context.Context, p part) bool {
 	if ctx.Err() != nil {
 		return false
 	}
+	if err == nil && w.same(ctx, p, r) {
+		return false
+	}
 	changed := false
 	werr := w.change(ctx, p, func(tx *store.Tx, now *part) error {
 		if now.state != accepted {
@@ -147,9 +150,7 @@ func (w *worker) look(ctx context.Context, p part) bool {
 		} else {
 			now.trouble, now.log = "", r
 			changed = !reflect.DeepEqual(was.log, r)
-			if now.seen == nil || changed || store.Millis(tx.Now())-*now.seen > time.Minute.Milliseconds() {
-				now.seen = now.at(tx)
-			}
+			now.seen = now.at(tx)
 			return w.s.settlePart(tx, now)
 		}
 		return nil
@@ -158,6 +159,21 @@ func (w *worker) look(ctx context.Context, p part) bool {
 		w.s.Logger.Error("a node's answer was not kept", "node", w.node, "task", p.task, "error", werr)
 	}
 	return changed
+}
+
+// same reports whether a node said again what is written down, not long ago: most
+// answers are such, and none of them costs a commit.
+func (w *worker) same(ctx context.Context, p part, r report) bool {
+	var all []part
+	err := w.s.DB.View(ctx, func(tx *store.Tx) (err error) {
+		all, err = parts(tx, `WHERE p.task = ? AND p.node = ?`, p.task, p.node)
+		return err
+	})
+	if err != nil || len(all) != 1 {
+		return false
+	}
+	now := all[0]
+	return now.trouble == "" && now.seen != nil && store.Millis(w.s.Now())-*now.seen < time.Minute.Milliseconds() && reflect.DeepEqual(now.log, r)
 }
 
 // settlePart lets the part follow the node's report. A task whose results are

@@ -102,21 +102,27 @@ func (s *Service) employ(node string) {
 	}
 	w.news.Store(true)
 	s.workers[node] = w
-	for i, pass := range []func(context.Context) time.Duration{w.orders(), w.questions(), w.results()} {
-		s.wg.Go(func() { w.loop(s.run, w.wake[i], pass) })
-	}
+	s.wg.Go(func() { w.loop(s.run, w.wake[0], 0, w.orders()) })
+	s.wg.Go(func() { w.loop(s.run, w.wake[1], s.Pace.PollMin/5, w.questions()) })
+	s.wg.Go(func() { w.loop(s.run, w.wake[2], 0, w.results()) })
 }
 
-// loop calls pass whenever it is due or something happened.
-func (w *worker) loop(ctx context.Context, wake chan struct{}, pass func(context.Context) time.Duration) {
-	for ctx.Err() == nil {
-		t := time.NewTimer(pass(ctx))
+// loop calls pass whenever it is due or something happened, with a rest between: what
+// happens meanwhile, a thousand answers perhaps, is one pass.
+func (w *worker) loop(ctx context.Context, wake chan struct{}, rest time.Duration, pass func(context.Context) time.Duration) {
+	sleep := func(d time.Duration, wake chan struct{}) {
+		t := time.NewTimer(d)
+		defer t.Stop()
 		select {
 		case <-ctx.Done():
 		case <-wake:
 		case <-t.C:
 		}
-		t.Stop()
+	}
+	for ctx.Err() == nil {
+		next := pass(ctx)
+		sleep(rest, nil)
+		sleep(next-rest, wake)
 	}
 }
 
@@ -132,10 +138,14 @@ func (s *Service) wake(node string) {
 		return
 	}
 	for _, c := range w.wake {
-		select {
-		case c <- struct{}{}:
-		default:
-		}
+		poke(c)
+	}
+}
+
+func poke(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
 	}
 }
 
