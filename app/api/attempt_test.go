@@ -113,7 +113,7 @@ func (w *world) attempt(t testing.TB, rt Route, column string) reply {
 func (w *world) pathOf(t testing.TB, rt Route, column string) string {
 	t.Helper()
 	values := map[string]string{"project": w.aurora, "person": w.people["extra"].ID, "dataset": w.dataset, "n": "1", "digest": w.digest(t), "node": "n1", "task": "t1",
-		"job": w.job, "output": w.output, "request": w.request, "item": w.item, "release": w.release, "seq": "0", "session": "none",
+		"job": w.job, "output": w.output, "request": w.request, "item": w.item, "release": w.release, "seq": "0", "place": "0", "session": "none",
 		"principal": w.principal, "source": w.source, "token": w.machineToken, "plugin": "tes"}
 	if strings.Contains(rt.Path, "{session}") && column != "none" {
 		whose := column
@@ -125,6 +125,9 @@ func (w *world) pathOf(t testing.TB, rt Route, column string) string {
 			t.Fatal(err)
 		}
 		values["session"] = x.ID
+	}
+	if strings.Contains(rt.Path, "{place}") && w.asked != "" {
+		values["job"] = w.asked
 	}
 	path := rt.Path
 	for _, name := range rt.wildcards() {

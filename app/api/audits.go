@@ -14,7 +14,7 @@ import (
 
 func (s *Server) auditRoutes() []Route {
 	return []Route{
-		{Method: "GET", Path: "/audit", Access: by(access.AuditRead), Summary: "List audit events, newest first", Query: []string{"subject", "project", "actor", "verb", "before", "limit"}, endpoint: get(s.listEvents)},
+		{Method: "GET", Path: "/audit", Access: by(access.AuditRead), Summary: "List audit events, newest first", Query: []string{"subject", "project", "actor", "verb", "since", "until", "before", "limit"}, endpoint: get(s.listEvents)},
 		{Method: "GET", Path: "/audit/checkpoint", Access: by(access.AuditCheckpoint), Summary: "Sign and show the newest checkpoint (C2SP tlog-checkpoint); JSON when asked for", endpoint: either[Checkpoint]("text/plain", s.checkpoint)},
 		{Method: "GET", Path: "/audit/export", Access: by(access.AuditExport), Summary: "All events and the newest checkpoint, for verifying elsewhere", endpoint: download("application/x-ndjson", s.exportAudit)},
 		{Method: "GET", Path: "/audit/proof/{seq}", Access: by(access.AuditProof), Summary: "Proof that the log holds an event", endpoint: get(s.proveEvent)},
@@ -32,13 +32,21 @@ func (s *Server) listEvents(c *call) (List[audit.Event], error) {
 	if err != nil {
 		return List[audit.Event]{}, err
 	}
+	since, err := c.moment("since")
+	if err != nil {
+		return List[audit.Event]{}, err
+	}
+	until, err := c.moment("until")
+	if err != nil {
+		return List[audit.Event]{}, err
+	}
 	if err := access.May(c.actor(), access.AuditRead, access.Thing{}); err != nil {
 		return List[audit.Event]{}, err
 	}
 	var all []audit.Event
 	err = s.DB.View(c.ctx(), func(tx *store.Tx) error {
 		all, err = s.Audit.List(tx, audit.Filter{Subject: c.query("subject"), Project: c.query("project"),
-			Actor: c.query("actor"), Verb: c.query("verb"), Before: before, Limit: limit})
+			Actor: c.query("actor"), Verb: c.query("verb"), Since: since, Until: until, Before: before, Limit: limit})
 		return err
 	})
 	next := nextOf(all, limit, func(e audit.Event) string { return strconv.FormatInt(e.Seq, 10) })

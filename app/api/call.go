@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"tresor/app/access"
 	"tresor/app/fault"
@@ -49,6 +50,19 @@ func (c *call) number(name string, def, low, high int64) (int64, error) {
 		return 0, fault.New("api.query", fault.Invalid, "The parameter %s has to be a whole number from %d to %d.", name, low, high)
 	}
 	return n, nil
+}
+
+// moment reads a query parameter that is a time (RFC 3339); without one it is zero.
+func (c *call) moment(name string) (time.Time, error) {
+	raw := c.query(name)
+	if raw == "" {
+		return time.Time{}, nil
+	}
+	t, err := time.Parse(time.RFC3339, raw)
+	if err != nil {
+		return time.Time{}, fault.WithNext(fault.New("api.query", fault.Invalid, "The parameter %s has to be a time.", name), "Write it as 2026-11-24T15:04:05Z.")
+	}
+	return t, nil
 }
 
 // pathNumber reads a wildcard that is a number.

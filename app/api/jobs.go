@@ -2,6 +2,7 @@ package api
 
 import (
 	"io"
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
@@ -21,10 +22,19 @@ func (s *Server) jobRoutes() []Route {
 		{Method: "POST", Path: "/jobs/{job}/cancel", Access: by(access.JobCancel), Summary: "Stop a job", endpoint: post(s.cancelJob)},
 		{Method: "POST", Path: "/jobs/{job}/approve", Access: by(access.JobDecide), Summary: "Let a job run that waits for a decision", endpoint: post(s.approveJob)},
 		{Method: "POST", Path: "/jobs/{job}/refuse", Access: by(access.JobDecide), Summary: "Refuse a job that waits for a decision", Need: "reason", endpoint: post(s.refuseJob)},
+		{Method: "GET", Path: "/jobs/{job}/inputs/{place}/text", Access: by(access.JobDecide), Summary: "Read a text file that was sent with a job, before deciding about it", endpoint: get(s.inputText)},
 		{Method: "GET", Path: "/jobs/{job}/log", Access: by(access.JobLog), Summary: "Read the log of a job of your own project", Query: []string{"from"}, endpoint: download("text/plain", s.jobLog)},
 		{Method: "GET", Path: "/jobs/{job}/outputs/{output}/preview", Access: by(access.OutputPreview), Summary: "Look at a page of an output that is still inside", Query: []string{"offset", "limit"}, endpoint: get(s.preview)},
 		{Method: "GET", Path: "/jobs/{job}/usage", Access: by(access.JobRead), Summary: "Show what a job uses now", endpoint: get(s.jobUsage)},
 	}
+}
+
+func (s *Server) inputText(c *call) (job.InputText, error) {
+	n, err := c.pathNumber("place")
+	if err != nil {
+		return job.InputText{}, err
+	}
+	return s.Jobs.InputText(c.ctx(), c.actor(), c.path("job"), int(min(n, math.MaxInt32)))
 }
 
 func (s *Server) listJobs(c *call) (List[job.Job], error) {

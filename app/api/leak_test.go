@@ -147,6 +147,9 @@ func TestRefusalsSayWhatToDo(t *testing.T) {
 		{"what one person did", "auditor", "GET", "/audit?actor=" + w.people["steward"].ID, "", 200, []string{"dataset.ingested"}, []string{"project.created", "Person olga"}},
 		{"events of one verb", "auditor", "GET", "/audit?verb=dataset.ingested", "", 200, []string{"dataset.ingested"}, []string{"dataset.registered", "session."}},
 		{"events of one noun", "auditor", "GET", "/audit?verb=dataset.", "", 200, []string{"dataset.ingested", "dataset.registered"}, []string{"session."}},
+		{"events since a time that has not come", "auditor", "GET", "/audit?since=2999-01-01T00:00:00Z", "", 200, []string{`"items":[]`}, nil},
+		{"events until then", "auditor", "GET", "/audit?until=2999-01-01T00:00:00Z&verb=dataset.", "", 200, []string{"dataset.ingested"}, nil},
+		{"a time that is none", "auditor", "GET", "/audit?since=yesterday", "", 400, []string{"has to be a time", "2026-11-24T15:04:05Z"}, nil},
 		{"a verb that is none", "auditor", "GET", "/audit?verb=%27%20OR%201=1", "", 200, []string{`"items":[]`}, nil},
 	})
 }

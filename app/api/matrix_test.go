@@ -207,6 +207,7 @@ func golden(t *testing.T, name, got string) {
 func TestTheMuxKeepsTheMatrix(t *testing.T) {
 	w := newWorld(t)
 	w.fill(t)
+	w.asked = w.ask(t, wish("tresor/sql"))
 	doc := w.description(t)
 	for _, rt := range w.server.Routes() {
 		for _, column := range columns {

@@ -102,7 +102,7 @@ func parameters(rt *Route) []any {
 	var out []any
 	for _, name := range rt.wildcards() {
 		schema := map[string]any{"type": "string"}
-		if name == "n" || name == "seq" {
+		if name == "n" || name == "seq" || name == "place" {
 			schema = map[string]any{"type": "integer", "minimum": 0}
 		}
 		out = append(out, map[string]any{"name": name, "in": "path", "required": true, "schema": schema, "description": pathParams[name]})

@@ -45,6 +45,14 @@ func TestApproversSeeEverything(t *testing.T) {
 		{"the page counts it", "operator", "GET", "/federation", "", 200, []string{`"waiting":1`}, nil},
 		{"the job's own page", "lead", "GET", "/jobs/" + id, "", 200, []string{digest, `"images":[{`, `"places":[{`, `"wants":[{`, `"via":"hub:`, `"sha256":"`}, []string{"secret-content"}},
 	})
+	w.play(t, []scenario{
+		{"what a small file says", "lead", "GET", "/jobs/" + id + "/inputs/0/text", "", 200, []string{`"path":"/in/q.json"`, `secret-content`, `"truncated":false`, `"escaped":0`}, nil},
+		{"not for who does not decide", "researcher", "GET", "/jobs/" + id + "/inputs/0/text", "", 403, nil, []string{"secret-content"}},
+		{"nor for an outsider", "outsider", "GET", "/jobs/" + id + "/inputs/0/text", "", 403, nil, []string{"secret-content"}},
+		{"a dataset was not sent", "lead", "GET", "/jobs/" + id + "/inputs/1/text", "", 409, []string{"was not sent"}, nil},
+		{"an input that is none", "lead", "GET", "/jobs/" + id + "/inputs/99999999999/text", "", 404, nil, nil},
+		{"each look is written down", "auditor", "GET", "/audit?verb=input.read", "", 200, []string{"input.read", id}, []string{"secret-content"}},
+	})
 	later := w.ask(t, wish("tresor/sql"))
 	var page, rest List[Waiting]
 	w.as(t, "lead", "GET", "/federation/requests?limit=1", nil).into(t, &page)

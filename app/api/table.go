@@ -61,6 +61,8 @@ var params = map[string]param{
 	"subject": {says: "only about this thing, such as job:<id>"},
 	"actor":   {says: "only what this person did (id)"},
 	"verb":    {says: "only this verb, such as job.submitted; with a dot at its end all verbs of a noun, such as job."},
+	"since":   {says: "only what happened at this time (RFC 3339) and later"},
+	"until":   {says: "only what happened before this time (RFC 3339)"},
 	"before":  {says: "continue a list: the `next` of the page before"},
 	"limit":   {says: "at most so many, 1 to 500", number: true},
 	"offset":  {says: "first row of a table, first byte of a text", number: true},
@@ -74,7 +76,7 @@ var pathParams = map[string]string{
 	"project": "id or short name of a project", "person": "id of a person", "dataset": "id or short name of a dataset",
 	"n": "number of a version", "digest": "digest of an image", "job": "id of a job", "output": "id of an output",
 	"request": "id of an airlock request", "item": "id of a file in the request", "release": "id of a release",
-	"seq": "number of an event, from 0", "session": "id of a session",
+	"seq": "number of an event, from 0", "place": "number of an input in the job's places, from 0", "session": "id of a session",
 	"principal": "id or short name of a hub or an outside client", "plugin": "name of a plugin", "source": "id of an allowed source",
 	"token": "id of a token", "node": "id or name of a node", "task": "id of a task",
 }

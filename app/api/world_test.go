@@ -51,7 +51,7 @@ type world struct {
 	aurora                          string            // project ids
 	boreal                          string
 	dataset                         string
-	job                             string
+	job, asked                      string
 	principal, source, machineToken string // of the connector
 	links                           *fakeLinks
 	members                         func(person string) map[string]access.Role // of a hub

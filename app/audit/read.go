@@ -4,7 +4,9 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
+	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -16,14 +18,23 @@ import (
 type Filter struct {
 	Subject string
 	Project string
-	Actor   string // person id
-	Verb    string // whole verb, or "noun." for all of a noun
-	Before  int64  // only events with a smaller number; 0: from the newest
-	Limit   int    // at most this many; 0: 50, never over 1000
+	Actor   string    // person id
+	Verb    string    // whole verb, or "noun." for all of a noun
+	Since   time.Time // only events of this moment and later; zero: from the first
+	Until   time.Time // only events before this moment; zero: to the newest
+	Before  int64     // only events with a smaller number; 0: from the newest
+	Limit   int       // at most this many; 0: 50, never over 1000
 }
 
 // List returns the chosen events, newest first.
 func (l *Log) List(tx *store.Tx, f Filter) ([]Event, error) {
+	first, end, err := within(tx, f.Since, f.Until)
+	if err != nil {
+		return nil, err
+	}
+	if f.Before > 0 {
+		end = min(end, f.Before)
+	}
 	where, args := []string{"1=1"}, []any{}
 	add := func(cond string, v any, on bool) {
 		if on {
@@ -33,7 +44,8 @@ func (l *Log) List(tx *store.Tx, f Filter) ([]Event, error) {
 	add("subject = ?", f.Subject, f.Subject != "")
 	add("project = ?", f.Project, f.Project != "")
 	add("actor = ?", f.Actor, f.Actor != "")
-	add("seq < ?", f.Before, f.Before > 0)
+	add("seq >= ?", first, first > 0)
+	add("seq < ?", end, end < math.MaxInt64)
 	if noun, ok := strings.CutSuffix(f.Verb, "."); ok {
 		named := verbShape.MatchString(noun + ".x")
 		add("verb >= ?", noun+".", named)
@@ -46,6 +58,48 @@ func (l *Log) List(tx *store.Tx, f Filter) ([]Event, error) {
 		limit = 50
 	}
 	return events(tx, fmt.Sprintf(`SELECT seq, leaf FROM audit_leaf WHERE %s ORDER BY seq DESC LIMIT %d`, strings.Join(where, " AND "), limit), args...)
+}
+
+// within turns moments into the numbers of the first event that is in and of the first
+// that is out again: events are in the order of time, so a number is found in a few
+// steps, whatever else is asked for. Where a clock was set back, the events that were
+// written meanwhile stand where the log has them.
+func within(tx *store.Tx, since, until time.Time) (first, end int64, err error) {
+	end = math.MaxInt64
+	if !since.IsZero() {
+		if first, err = firstAt(tx, since); err != nil {
+			return 0, 0, err
+		}
+	}
+	if !until.IsZero() {
+		end, err = firstAt(tx, until)
+	}
+	return first, end, err
+}
+
+// firstAt is the number of the first event of the moment or later; one past the newest
+// when there is none.
+func firstAt(tx *store.Tx, moment time.Time) (int64, error) {
+	var low, high int64
+	if err := tx.QueryRow(`SELECT COALESCE(MAX(seq), -1) + 1 FROM audit_leaf`).Scan(&high); err != nil {
+		return 0, fault.Wrap("audit.first", err)
+	}
+	for low < high {
+		mid := low + (high-low)/2
+		at, err := events(tx, `SELECT seq, leaf FROM audit_leaf WHERE seq = ?`, mid)
+		if err != nil {
+			return 0, err
+		}
+		if len(at) == 0 {
+			return 0, damaged("audit.first", mid, errors.New("missing"))
+		}
+		if at[0].At.Before(moment) {
+			low = mid + 1
+		} else {
+			high = mid
+		}
+	}
+	return low, nil
 }
 
 // Timeline returns every event of one subject, oldest first.

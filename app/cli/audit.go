@@ -37,18 +37,18 @@ func newAudit(e *env) *cobra.Command {
 }
 
 func auditList(e *env) *cobra.Command {
-	var subject, project, actor, verb string
+	var subject, project, actor, verb, since, until string
 	var p paging
 	c := &cobra.Command{Use: "list", Short: "List events, newest first", Args: cobra.NoArgs,
 		Example: `  tresor audit list --subject job:01a2…
-  tresor audit list --by rosa --verb job.
+  tresor audit list --by rosa --verb job. --since 2026-11-01T00:00:00Z
   tresor audit list --all --json > events.json`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			who, err := actorID(c, e, actor)
 			if err != nil {
 				return err
 			}
-			return list(c.Context(), e, &p, "/audit", []string{"subject", subject, "project", project, "actor", who, "verb", verb}, "event|time|who|via|what|thing|detail",
+			return list(c.Context(), e, &p, "/audit", []string{"subject", subject, "project", project, "actor", who, "verb", verb, "since", since, "until", until}, "event|time|who|via|what|thing|detail",
 				func(v eventView) []string {
 					return []string{strconv.FormatInt(v.Seq, 10), when(&v.At), v.Actor, v.Via, v.Verb, v.Subject, details(v.Detail)}
 				})
@@ -58,6 +58,8 @@ func auditList(e *env) *cobra.Command {
 	c.Flags().StringVar(&project, "project", "", "only this project")
 	c.Flags().StringVar(&actor, "by", "", "only what this person did")
 	c.Flags().StringVar(&verb, "verb", "", "only this verb, as job.submitted, or all of a noun, as job.")
+	c.Flags().StringVar(&since, "since", "", "only events of this time and later, as 2026-11-24T15:04:05Z")
+	c.Flags().StringVar(&until, "until", "", "only events before this time")
 	flagCompletes(e, c, "project", someProjects)
 	flagCompletes(e, c, "by", somePeople)
 	return c
