@@ -83,6 +83,23 @@ func (r row) write(tx *store.Tx) error {
 	return err
 }
 
+// describe keeps what the plugin says of itself and nothing else of the row: an
+// operator may be changing the rest at this moment.
+func (r row) describe(tx *store.Tx) error {
+	description, err := json.Marshal(r.Description)
+	if err != nil {
+		return err
+	}
+	res, err := tx.Exec(`UPDATE plugin SET description = ?, changed_at = ? WHERE name = ?`, string(description), store.Millis(tx.Now()), r.Name)
+	if err != nil {
+		return err
+	}
+	if n, err := res.RowsAffected(); err != nil || n > 0 || r.Path != "" {
+		return err // one from outside without a row was removed meanwhile
+	}
+	return r.write(tx) // a part of the program that nobody has changed yet
+}
+
 // rowOf is the row of a plugin now.
 func (s *Service) rowOf(e *entry) row {
 	s.mu.Lock()

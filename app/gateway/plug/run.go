@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"tresor/app/fault"
-	"tresor/app/store"
 	"tresor/plugins/host"
 	"tresor/plugins/protocol"
 )
@@ -125,7 +124,7 @@ func (s *Service) remember(ctx context.Context, e *entry, d protocol.Description
 	if same {
 		return nil
 	}
-	return s.DB.Update(ctx, func(tx *store.Tx) error { return r.write(tx) })
+	return s.DB.Update(ctx, r.describe)
 }
 
 // keepPolling runs the poller again and again, with growing pauses.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"reflect"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -133,7 +134,7 @@ func (s *Service) Health(plugin string, h protocol.Health) {
 	defer s.mu.Unlock()
 	if e := s.entries[plugin]; e != nil {
 		if len(h.Detail) > 500 {
-			h.Detail = h.Detail[:500]
+			h.Detail = strings.ToValidUTF8(h.Detail[:500], "")
 		}
 		h.At = s.Now()
 		e.health = h
@@ -153,7 +154,7 @@ func equal(a, b protocol.Description) bool { return reflect.DeepEqual(a, b) }
 
 func clip(s string) string {
 	if len(s) > 40 {
-		return s[:40] + "…"
+		return strings.ToValidUTF8(s[:40], "") + "…"
 	}
 	return s
 }
