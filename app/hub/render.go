@@ -1,10 +1,12 @@
 package hub
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -51,7 +53,7 @@ func (s *Service) appendTask(tx *store.Tx, dst []byte, r *taskRow, v model.View)
 		return model.AppendTask(dst, &t, v), nil
 	}
 	t.CreationTime = store.Time(r.created).Format(time.RFC3339Nano)
-	views, err := s.logsOf(tx, r.id)
+	views, err := s.logsOf(tx, r.id, r.state)
 	if err != nil {
 		return dst, err
 	}
@@ -59,7 +61,9 @@ func (s *Service) appendTask(tx *store.Tx, dst []byte, r *taskRow, v model.View)
 	return model.AppendStored(dst, []byte(r.document), &t, v), nil
 }
 
-func (s *Service) logsOf(tx *store.Tx, id string) ([]model.TaskLog, error) {
+// logsOf gives the parts by the names of their nodes. Of a task that failed in an
+// executor those that did come first: clients read the exit code of the first log.
+func (s *Service) logsOf(tx *store.Tx, id string, state model.State) ([]model.TaskLog, error) {
 	all, err := parts(tx, `JOIN hub_node n ON n.id = p.node WHERE p.task = ? ORDER BY n.name, n.id`, id)
 	if err != nil {
 		return nil, err
@@ -72,12 +76,24 @@ func (s *Service) logsOf(tx *store.Tx, id string) ([]model.TaskLog, error) {
 	if err != nil {
 		return nil, err
 	}
+	if state == model.ExecutorError {
+		slices.SortStableFunc(all, func(a, b part) int {
+			return cmp.Compare(failedFirst(a), failedFirst(b))
+		})
+	}
 	online := s.online()
 	logs := make([]model.TaskLog, len(all))
 	for i, p := range all {
 		logs[i] = s.logOf(p, names[p.node], results[p.node], online[p.node])
 	}
 	return logs, nil
+}
+
+func failedFirst(p part) int {
+	if p.tes == model.ExecutorError {
+		return 0
+	}
+	return 1
 }
 
 // logOf is one node's part as the log of one attempt. The metadata say which node
@@ -96,6 +112,9 @@ func (s *Service) logOf(p part, name string, res *Result, online bool) model.Tas
 	}
 	for _, c := range p.log.Commands {
 		l.Logs = append(l.Logs, model.ExecutorLog{StartTime: c.Start, EndTime: c.End, ExitCode: c.Exit})
+	}
+	if p.tes == model.ExecutorError && len(l.Logs) == 0 { // clients rely on one
+		l.Logs = append(l.Logs, model.ExecutorLog{ExitCode: 1})
 	}
 	if res != nil && res.State == "stored" {
 		base := s.URL() + "/ga4gh/tes/results/" + url.PathEscape(p.task) + "/" + url.PathEscape(name)

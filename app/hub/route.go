@@ -33,6 +33,9 @@ func route(escaped string) place {
 		}
 		words[i] = plain
 	}
+	if len(words) > 2 && words[0] == "ga4gh" && words[1] == "tes" { // py-tes adds the whole way to what it was given
+		words = words[2:]
+	}
 	if len(words) > 1 && words[0] == "v1" {
 		words = words[1:]
 	}

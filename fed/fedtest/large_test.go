@@ -208,3 +208,47 @@ func TestLargeOrdersTakeTheirPlaces(t *testing.T) {
 		t.Errorf("%d large orders at once, at most %d are allowed", most, node.MaxLargeAtOnce)
 	}
 }
+
+// FuzzLargeOrder sends bytes of all kinds where large orders come in: none is executed but
+// the one that was signed, and the node goes on answering.
+func FuzzLargeOrder(f *testing.F) {
+	var l lengths
+	h, n := StartHub(f, link.Limits{}), NewNode(f, link.Limits{})
+	straight(f, h, n, "North", node.Door{Execute: l.execute})
+	n.ID = h.Nodes()[0].Peer.ID
+	h.Online(f, n.ID)
+	e, err := h.Issue(context.Background(), n.ID, hub.Order{ID: "the-one", Kind: "k", Body: bytes.Repeat([]byte("x"), wire.MaxBody+1)})
+	if err != nil {
+		f.Fatal(err)
+	}
+	line, err := e.Encode()
+	if err != nil {
+		f.Fatal(err)
+	}
+	whole := append(append(line, '\n'), e.Content()...)
+	f.Add(whole[:len(line)], 1)
+	f.Add(whole, len(whole)-1)
+	f.Add([]byte("\n\n"), 0)
+	f.Fuzz(func(t *testing.T, b []byte, flip int) {
+		sent := bytes.Clone(b)
+		if flip > 0 && flip < len(sent) {
+			sent[flip] ^= 1
+		}
+		r, err := http.NewRequestWithContext(t.Context(), "POST", "http://n"+wire.LargePath, bytes.NewReader(sent))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := h.RoundTripper(n.ID).RoundTrip(r)
+		if err != nil {
+			return // answered before it took everything
+		}
+		answer, _ := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if _, err := wire.DecodeReceipt(answer, e); err == nil && !bytes.Equal(sent, whole) {
+			t.Error("other bytes were executed")
+		}
+		if ran := l.of("the-one"); len(ran) > 1 || len(ran) == 1 && ran[0] != wire.MaxBody+1 {
+			t.Errorf("executed with %v", ran)
+		}
+	})
+}
