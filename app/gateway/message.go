@@ -81,9 +81,6 @@ func outcome(p *party, j job.Job) string {
 		if strings.HasPrefix(j.Reason, job.NotKept) {
 			return "What it made could not be kept in the project's files: they are full, or a path is in use. Ask the lead of the project, or use another path, and send it again."
 		}
-		if stateOf(j) == broken {
-			return "The server could not run it. Its operator finds the cause in the log under the task's id."
-		}
 		if p.machine() && strings.HasPrefix(j.Reason, "The command ") { // the rest holds the exit code
 			return "A command ended with an exit code other than 0. Correct the task and send it again."
 		}
@@ -91,6 +88,9 @@ func outcome(p *party, j job.Job) string {
 			if strings.HasPrefix(j.Reason, head) {
 				return j.Reason + " Correct the task and send it again."
 			}
+		}
+		if stateOf(j) == broken {
+			return "The server could not run it. Its operator finds the cause in the log under the task's id."
 		}
 		return "The command ended, but an output that the task names was not produced or may not be taken. Correct the task and send it again."
 	case job.Cancelled:

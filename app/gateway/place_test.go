@@ -132,6 +132,7 @@ func TestOutcome(t *testing.T) {
 		"an output":  {job.Job{State: job.Failed, Tasks: ran, Reason: "The output CANARY may not be taken: CANARY."}, "not produced or may not"},
 		"the tree":   {job.Job{State: job.Failed, Tasks: ran, Reason: job.NotKept + "CANARY is a folder."}, "could not be kept"},
 		"the host":   {job.Job{State: job.Failed, Reason: "This server cannot run it safely: CANARY."}, "could not run it"},
+		"an input":   {job.Job{State: job.Failed, Tasks: []job.TaskRun{{State: job.TaskFailed}}, Reason: "An input, a folder or a file of a standard stream could not be put in place, so the command never ran."}, "never ran. Correct the task"},
 		"a person":   {job.Job{State: job.Refused, Reason: "Name of lena refused it: Not this one."}, "It was refused here: Not this one."},
 		"any more":   {job.Job{State: job.Refused, Reason: "It may not start any more. Name of rosa is no longer a member of the project."}, "any more"},
 		"cancelled":  {job.Job{State: job.Cancelled, Reason: "Name of lena cancelled it: CANARY"}, "It was cancelled."},

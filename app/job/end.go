@@ -154,7 +154,7 @@ func exitText(code, n, tasks int) string {
 		return what + " was not found in the image."
 	case code == 126:
 		return what + " cannot be executed in the image."
-	case code > 128:
+	case code > 128 && code <= 128+64: // no signal has a higher number
 		return fmt.Sprintf("%s was ended by signal %d.", what, code-128)
 	}
 	return fmt.Sprintf("%s ended with exit code %d.", what, code)

@@ -225,7 +225,7 @@ func TestWhatTheTextsSay(t *testing.T) {
 			t.Errorf("%d: %q", n, got)
 		}
 	}
-	for code, want := range map[int]string{126: "cannot be executed", 127: "not found", 137: "ended by signal 9", 3: "exit code 3"} {
+	for code, want := range map[int]string{126: "cannot be executed", 127: "not found", 128: "exit code 128", 137: "ended by signal 9", 192: "ended by signal 64", 193: "exit code 193", 255: "exit code 255", 3: "exit code 3"} {
 		if got := exitText(code, 0, 1); !strings.Contains(got, want) {
 			t.Errorf("%d: %q", code, got)
 		}
