@@ -54,7 +54,7 @@ func (s *submission) flags(e *env, c *cobra.Command) {
 	f.StringArrayVar(&s.input, "input", nil, "[NAME=]FILE: a text file to put into /in (repeatable)")
 	f.StringArrayVar(&s.output, "output", nil, "file, folder or pattern in /work/out to collect (repeatable)")
 	f.StringArrayVar(&s.env, "env", nil, "NAME=VALUE for the command; never a secret (repeatable)")
-	f.StringVar(&s.workdir, "workdir", "", "folder inside /work to start in")
+	f.StringVar(&s.workdir, "workdir", "", "folder to start in: inside /work, or /project and folders in it, where the project's files are")
 	f.StringSliceVar(&s.dataset, "dataset", nil, "datasets to mount (default: all that the project is granted)")
 	f.StringVar(&s.memory, "memory", "", "limit of memory, as 2GiB")
 	f.Float64Var(&s.cores, "cores", 0, "limit of processors")

@@ -11,10 +11,10 @@ import (
 // A program inside may send tasks and wait for them. It holds its cores meanwhile, and
 // where all cores are given away its tasks would wait for the very cores that wait for
 // them. So a job that runs lends its cores, not its memory, to the tasks that its own
-// program sent, and to nobody else: to one at a time at least, so that it always goes
-// on, and to more as long as they need no more than it has. Tasks on such a loan lend in
-// turn. How deep that goes is bounded, and with it how much busier than its budget the
-// host can be: MaxNesting times, when every program of a chain computes while it waits.
+// program sent, and to nobody else: to one at a time at least, even one that needs more
+// than it has, so that it always goes on, and to more as long as they need no more than it
+// has. Tasks on such a loan lend in turn, MaxNesting deep. A program that computes while it
+// waits makes the host busier than its budget: everything gets slower, nothing fails.
 
 // MaxNesting is how many jobs may stand above a task, each of which was sent by a
 // program of the one above.
