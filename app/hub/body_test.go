@@ -45,7 +45,7 @@ func TestALargeTaskReachesEveryNode(t *testing.T) {
 	r.enrol(north)
 	r.enrol(east)
 	north.connect(r)
-	const size = 1 << 20
+	const size = 900 << 10
 	id := r.createLarge(size)
 	arrived := func(n *fakeNode) {
 		t.Helper()

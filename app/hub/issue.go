@@ -11,6 +11,7 @@ import (
 	"tresor/fed/task"
 	"tresor/fed/wire"
 	"tresor/plugins/builtin/tes/model"
+	"tresor/plugins/protocol"
 )
 
 // orders signs one order per node, many at a time: their sequences then share
@@ -20,8 +21,12 @@ func (s *Service) orders(ctx context.Context, c caller, id string, t model.Task,
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(64)
 	for i, n := range nodes {
+		body := bodyFor(t, n)
+		if len(body) > protocol.MaxDocument { // every node would say so
+			return nil, &model.Problem{Large: true, Text: "The task is larger than 1 MiB. Put its files in a dataset of the nodes and name them as inputs by url."}
+		}
 		g.Go(func() error {
-			req := task.Request{Plugin: "tes", Method: http.MethodPost, Path: "/v1/tasks", Body: bodyFor(t, n),
+			req := task.Request{Plugin: "tes", Method: http.MethodPost, Path: "/v1/tasks", Body: body,
 				Header: map[string][]string{"Content-Type": {"application/json"}}, OnBehalf: clip(c.name+" ("+c.handle+")", task.MaxOnBehalf)}
 			e, text, err := s.issue(ctx, n.Node, id, req)
 			if err == nil {

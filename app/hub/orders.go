@@ -147,7 +147,7 @@ func (w *worker) offer(ctx context.Context, p part) error {
 	e, err := w.s.load(ctx, p)
 	var damaged *wire.Refusal
 	if errors.As(err, &damaged) {
-		return w.refuse(ctx, p, string(wire.CodeMalformed), "The order is damaged in the hub's database.", "")
+		return w.refuse(ctx, p, string(wire.CodeMalformed), "The order is damaged in the hub's database: send the task again.", "")
 	}
 	if err != nil {
 		return err

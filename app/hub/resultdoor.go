@@ -57,10 +57,8 @@ func sendEntry(w http.ResponseWriter, r *http.Request, f *ResultFile, e *zip.Fil
 		return unreadable(op, err)
 	}
 	defer in.Close()
-	if sum := f.sumOf(name); sum != "" {
-		if err := release.Describe(w.Header(), "application/octet-stream", name[strings.LastIndexByte(name, '/')+1:], sum); err != nil {
-			return fault.Wrap(op, err)
-		}
+	if err := release.Describe(w.Header(), "application/octet-stream", name[strings.LastIndexByte(name, '/')+1:], f.sumOf(name)); err != nil {
+		return fault.Wrap(op, err)
 	}
 	if e.Method == zip.Store {
 		start, err := e.DataOffset()

@@ -326,12 +326,16 @@ var traps = map[string]func(t *testing.T, d *desk){
 			t.Errorf("type or cores: %s", body)
 		}
 	},
-	"content of 128 KiB and of 256 KiB is taken": func(t *testing.T, d *desk) {
+	"content of 128 KiB and of 256 KiB is taken, and a task of 1 MiB in all": func(t *testing.T, d *desk) {
 		for _, n := range []int{128 << 10, 256 << 10} {
 			d.post(`{"executors":[{"image":"i","command":["a"]}],"inputs":[{"path":"/a","content":"` + strings.Repeat("a", n) + `"}]}`)
 		}
 		if status, _, _ := d.ask("POST", "/ga4gh/tes/v1/tasks", d.token, `{"executors":[{"image":"i","command":["a"]}],"inputs":[{"path":"/a","content":"`+strings.Repeat("a", 256<<10+1)+`"}]}`); status != 413 {
 			t.Errorf("more: %d", status)
+		}
+		many := strings.Repeat(`{"path":"/a","content":"`+strings.Repeat("a", 250<<10)+`"},`, 5)
+		if status, _, body := d.ask("POST", "/ga4gh/tes/v1/tasks", d.token, `{"executors":[{"image":"i","command":["a"]}],"inputs":[`+many[:len(many)-1]+`]}`); status != 413 || !strings.Contains(body, "1 MiB") {
+			t.Errorf("more than any node takes: %d %s", status, body)
 		}
 	},
 	"tags are zipped by position, newest first, and a full last page has no token": func(t *testing.T, d *desk) {
