@@ -64,6 +64,10 @@ func newAgent(c Config) (*agent, error) {
 
 // live starts the command, then answers the host until it has what it wants.
 func (a *agent) live(socket string) int {
+	// One that waits stands for all children that have ended; it has a channel of its own,
+	// because a full one loses signals, and a child that nobody reaps is a command without end.
+	children := make(chan os.Signal, 1)
+	signal.Notify(children, unix.SIGCHLD)
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals) // all of them: none may end the first process, and SIGXFSZ becomes an error of the write
 	if a.config.Collect {
@@ -73,14 +77,14 @@ func (a *agent) live(socket string) int {
 		go a.cmd.start()
 	}
 	go a.serve(socket)
-	return a.wait(signals)
+	return a.wait(children, signals)
 }
 
 // lateExit is how long after its wall time an agent still waits for the host. Then it
 // goes, with the right exit code, before the engine's own clock kills it with the wrong one.
 const lateExit = 30 * time.Second
 
-func (a *agent) wait(signals <-chan os.Signal) int {
+func (a *agent) wait(children, signals <-chan os.Signal) int {
 	late := time.NewTimer(a.config.Wall + lateExit)
 	for {
 		select {
@@ -89,11 +93,10 @@ func (a *agent) wait(signals <-chan os.Signal) int {
 		case <-late.C:
 			<-a.cmd.over
 			return a.cmd.exitCode()
+		case <-children:
+			a.cmd.reap()
 		case s := <-signals:
-			switch s {
-			case unix.SIGCHLD:
-				a.cmd.reap()
-			case unix.SIGTERM, unix.SIGINT: // the engine wants us gone
+			if s == unix.SIGTERM || s == unix.SIGINT { // the engine wants us gone
 				a.cmd.stop(stopGrace)
 				go func() { <-a.cmd.over; a.finish() }()
 			}

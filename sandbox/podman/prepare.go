@@ -65,9 +65,13 @@ func (r *Runner) create(ctx context.Context, b body) error {
 	return hostError("create", err)
 }
 
-// post sends a create body, again when Podman says that the account has no ranges: fit has
-// seen them, and its reader of /etc/subuid is not safe against two creates at once.
+// post sends a create body, one at a time: Podman's reader of /etc/subuid is not safe
+// against two creates at once. Then it says now and then that the account has no ranges,
+// which fit has seen, or dies of a fault of memory, and all calls with it. Another
+// program of the account can still meet ours, so what it says is tried again.
 func (r *Runner) post(ctx context.Context, b body) (err error) {
+	r.creating.Lock()
+	defer r.creating.Unlock()
 	for try := range 8 {
 		err = r.api.do(ctx, request{method: http.MethodPost, path: "/containers/create", body: b})
 		var api *apiError

@@ -5,8 +5,10 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // TestCreateWithoutRanges: Podman's reader of the ranges fails now and then when two creates
@@ -45,5 +47,42 @@ func TestCreateWithoutRanges(t *testing.T) {
 				t.Fatalf("%v after %d calls", err, calls.Load())
 			}
 		})
+	}
+}
+
+// TestCreatesDoNotMeet: the engine never sees two creates at once.
+func TestCreatesDoNotMeet(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "s")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var now, met, calls atomic.Int64
+	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Libpod-API-Version", "4.3.1")
+		if filepath.Base(r.URL.Path) != "create" {
+			return
+		}
+		if now.Add(1) > 1 {
+			met.Add(1)
+		}
+		time.Sleep(time.Millisecond) // gives the others time to come
+		calls.Add(1)
+		now.Add(-1)
+	})}
+	t.Cleanup(func() { srv.Close() })
+	go func() { _ = srv.Serve(l) }()
+	r := &Runner{api: &client{socket: socket, hung: func() {}}}
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() {
+			if err := r.create(t.Context(), body{}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if met.Load() != 0 || calls.Load() != 20 {
+		t.Errorf("%d of %d met another", met.Load(), calls.Load())
 	}
 }

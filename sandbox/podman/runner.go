@@ -45,6 +45,7 @@ type Runner struct {
 	instance string // tells our containers from those of another appliance of the same account
 
 	starting sync.Mutex // look and start are one step
+	creating sync.Mutex // Podman is not safe against two creates at once
 	helpers  turns      // collectors and makers
 
 	mu      sync.Mutex
