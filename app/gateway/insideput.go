@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"archive/tar"
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"net/url"
 	"path"
 	"strings"
+	"sync"
 
 	"tresor/app/fault"
 	"tresor/app/job"
@@ -45,7 +47,13 @@ type batch struct {
 	p    *party
 	l    lent
 	most int64 // bytes that the rest of the request may have
-	list []incoming
+	list []*incoming
+
+	hands sync.WaitGroup // small files on their way to the disk, which takes many at once as soon as one
+	slots chan struct{}
+	mu    sync.Mutex
+	lost  *incoming // the first of them that could not be written
+	why   error
 }
 
 // begin asks everything that can be asked before a byte is read.
@@ -54,7 +62,7 @@ func (s *Service) begin(r *http.Request, who Caller) (*batch, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &batch{s: s, r: r, who: who, p: p, l: p.lent[0]}
+	b := &batch{s: s, r: r, who: who, p: p, l: p.lent[0], slots: make(chan struct{}, 16)}
 	if err := firstError(p.barred, b.l.ready(s.Now())); err != nil {
 		return nil, err
 	}
@@ -79,7 +87,8 @@ func (s *Service) putFile(w http.ResponseWriter, r *http.Request, who Caller, pa
 	if err := b.fits(r.ContentLength); err != nil {
 		return err
 	}
-	if err := b.take(clean, r.Body, seenOf(r.Header), false); err != nil {
+	f := b.add(clean, seenOf(r.Header), false)
+	if err := b.store(f, r.Body, b.most); err != nil {
 		return err
 	}
 	if err := b.keep(w); err != nil {
@@ -107,7 +116,12 @@ func (s *Service) postFiles(w http.ResponseWriter, r *http.Request, who Caller, 
 	if err != nil {
 		return err
 	}
-	if err := b.unpack(w, folder); err != nil {
+	err = b.unpack(w, folder)
+	b.hands.Wait()
+	if err == nil && b.lost != nil {
+		err = b.at(w, b.lost.Path, b.why)
+	}
+	if err != nil {
 		return err
 	}
 	if len(b.list) > 0 {
@@ -148,7 +162,7 @@ func (b *batch) unpack(w http.ResponseWriter, folder string) error {
 			err = b.fits(h.Size)
 		}
 		if err == nil {
-			err = b.take(clean, files, h.PAXRecords[SeenRecord], h.Mode&0o111 != 0)
+			err = b.take(b.add(clean, h.PAXRecords[SeenRecord], h.Mode&0o111 != 0), h.Size, files)
 		}
 		if err != nil {
 			return b.at(w, name, err)
@@ -164,19 +178,53 @@ func (b *batch) at(w http.ResponseWriter, name string, err error) error {
 	return err
 }
 
-// take keeps the bytes of one file.
-func (b *batch) take(clean string, body io.Reader, seen string, executable bool) error {
-	blob, err := b.s.Vault.Put(b.r.Context(), body, b.most)
+// add notes one file whose bytes follow.
+func (b *batch) add(clean, seen string, executable bool) *incoming {
+	f := &incoming{tree.File{Path: clean, Executable: executable}, seen}
+	b.list = append(b.list, f)
+	return f
+}
+
+// smallFile is up to what size a file is read whole before it is written.
+const smallFile = 64 << 10
+
+// take keeps the bytes of one file of an archive: a small one beside the next ones.
+func (b *batch) take(f *incoming, size int64, body io.Reader) error {
+	b.most -= size
+	if size > smallFile {
+		return b.store(f, body, size)
+	}
+	content, err := io.ReadAll(body)
+	if err != nil {
+		return cutShort(err)
+	}
+	b.slots <- struct{}{}
+	b.hands.Go(func() {
+		defer func() { <-b.slots }()
+		if err := b.store(f, bytes.NewReader(content), size); err != nil {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			if b.lost == nil {
+				b.lost, b.why = f, err
+			}
+		}
+	})
+	return nil
+}
+
+// store writes the bytes of one file, at most so many, into the vault.
+func (b *batch) store(f *incoming, body io.Reader, most int64) error {
+	blob, err := b.s.Vault.Put(b.r.Context(), body, most)
 	b.s.puts.spent(b.p.counts[0].key, max(blob.Size, 0))
+	f.SHA256, f.Size = blob.SHA256, blob.Size
+	return cutShort(err)
+}
+
+func cutShort(err error) error {
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		return malformed("The request ended before all of it was here.")
 	}
-	if err != nil {
-		return err
-	}
-	b.most -= blob.Size
-	b.list = append(b.list, incoming{tree.File{Path: clean, SHA256: blob.SHA256, Size: blob.Size, Executable: executable}, seen})
-	return nil
+	return err
 }
 
 // keep writes the rows of all files, or of none.
@@ -191,7 +239,7 @@ func (b *batch) keep(w http.ResponseWriter) error {
 		}
 		files := make([]tree.File, len(b.list))
 		for i, f := range b.list {
-			if err := b.at(w, f.Path, b.s.replaceable(tx, j, b.l.project.ID, f)); err != nil {
+			if err := b.at(w, f.Path, b.s.replaceable(tx, j, b.l.project.ID, *f)); err != nil {
 				return err
 			}
 			files[i] = f.File
