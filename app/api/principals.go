@@ -86,11 +86,11 @@ func (s *Server) newClientToken(c *call) (Secret, error) {
 }
 
 func (s *Server) lendProject(c *call, in lendIn) (gateway.Principal, error) {
-	return s.Gateway.AddProject(c.ctx(), c.actor(), c.path("principal"), c.path("project"), in.Sponsor, in.Datasets)
+	return s.followed(s.Gateway.AddProject(c.ctx(), c.actor(), c.path("principal"), c.path("project"), in.Sponsor, in.Datasets))
 }
 
 func (s *Server) takeBackProject(c *call) (gateway.Principal, error) {
-	return s.Gateway.DropProject(c.ctx(), c.actor(), c.path("principal"), c.path("project"))
+	return s.followed(s.Gateway.DropProject(c.ctx(), c.actor(), c.path("principal"), c.path("project")))
 }
 
 func (s *Server) readLedger(c *call) (List[gateway.Entry], error) {

@@ -27,6 +27,16 @@ func (s *Service) Test(ctx context.Context, actor access.Actor, principal string
 	if err != nil {
 		return plug.Report{}, err
 	}
+	// The link may not have followed yet what was decided a moment ago.
+	known, err := s.Gateway.Principals(ctx, access.System)
+	if err != nil {
+		return plug.Report{}, err
+	}
+	for _, p := range known {
+		if p.ID == h.principal.Load().ID {
+			h.principal.Store(&p)
+		}
+	}
 	ctx, cancel := context.WithTimeout(ctx, testWait)
 	defer cancel()
 	began := s.Now()
