@@ -203,7 +203,7 @@ func TestQuotasKeepWhatIsNotNamed(t *testing.T) {
 
 func TestLendingNamesASponsor(t *testing.T) {
 	o := &office{answers: map[string]string{"GET /people": `{"items":[{"id":"p1","handle":"rosa"}]}`,
-		"PUT /federation/principals/north/projects/aurora": `{"kind":"hub","slug":"north","projects":[{"slug":"aurora","sponsor":{"handle":"rosa"},"datasets":["*"],"by":"lena"}]}`}}
+		"PUT /federation/principals/north/projects/aurora": `{"kind":"hub","slug":"north","projects":[{"slug":"aurora","sponsor":{"handle":"rosa"},"datasets":["*"],"dataset_names":["*"],"by":"lena"}]}`}}
 	out, _, err := o.run(t, newFederation, "", "project", "north", "aurora", "--sponsor", "rosa", "--dataset", "*")
 	if err != nil || o.body != `{"datasets":["*"],"sponsor":"p1"}` || !strings.Contains(out, "all that the project is granted") {
 		t.Errorf("%s %v\n%s", o.body, err, out)

@@ -57,7 +57,7 @@ func sourceAdd(e *env) *cobra.Command {
 
 func sourceRemove(e *env) *cobra.Command {
 	return completes(e, &cobra.Command{Use: "remove SOURCE", Short: "Take an address off the list", Args: cobra.ExactArgs(1),
-		Example: "  tresor federation source remove 01a20d1a…",
+		Example: "  tresor federation source remove https://data.example.org/open/",
 		RunE: func(c *cobra.Command, args []string) error {
 			return done(c, e, http.MethodDelete, "/federation/sources/"+esc(args[0]), "removed")
 		}}, someSources)

@@ -263,7 +263,13 @@ func TestSourceEntries(t *testing.T) {
 	if _, err := h.g.AddSource(ctx, h.as("olga"), Source{Prefix: "https://data.example.org/a/"}); fault.KindOf(err) != fault.Conflict {
 		t.Error(err)
 	}
-	h.must(h.g.DropSource(ctx, h.as("olga"), src.ID))
+	other, err := h.g.AddSource(ctx, h.as("olga"), Source{Prefix: src.Prefix, Plugin: "beacon"})
+	h.must(err)
+	if err := h.g.DropSource(ctx, h.as("olga"), src.Prefix); fault.KindOf(err) != fault.Conflict {
+		t.Errorf("one of two: %v", err)
+	}
+	h.must(h.g.DropSource(ctx, h.as("olga"), other.ID))
+	h.must(h.g.DropSource(ctx, h.as("olga"), src.Prefix))
 	if list, err := h.g.Sources(ctx, h.as("olga")); err != nil || len(list) != 0 {
 		t.Errorf("%v (%v)", list, err)
 	}

@@ -32,7 +32,7 @@ func (s *Service) meetJob(tx *store.Tx, who Caller) (*party, error) {
 	if l.standing != nil {
 		return nil, l.standing
 	}
-	p := &party{kind: Inside, key: key, name: "a program of job " + j.ID, via: key, bound: j.Project, lent: []lent{l}}
+	p := &party{kind: Inside, key: key, name: programIn(j.Name), via: key, bound: j.Project, lent: []lent{l}}
 	root, owner, err := rootOf(tx, key)
 	if err != nil {
 		return nil, err
@@ -57,6 +57,9 @@ func (s *Service) meetJob(tx *store.Tx, who Caller) (*party, error) {
 	p.barred, err = s.still(tx, p.record, j.Project, j)
 	return p, err
 }
+
+// programIn is how people know a program inside: by the name of its job.
+func programIn(job string) string { return "a program in “" + line(job, 100) + "”" }
 
 // still says why a principal may send no work like this job to a project any more.
 func (s *Service) still(tx *store.Tx, r Principal, project string, j job.Job) (barred, err error) {

@@ -262,7 +262,11 @@ func (s *Service) nameSenders(tx *store.Tx, list []Pending) error {
 			}
 			r.Name = a.Name
 		} else if id, inside := strings.CutPrefix(r.Principal, "inside:"); inside {
-			r.Name = "a program of job " + id
+			j, err := s.Jobs.Find(tx, id)
+			if err != nil && fault.KindOf(err) != fault.NotFound {
+				return err
+			}
+			r.Name = programIn(j.Name)
 		}
 	}
 	return nil

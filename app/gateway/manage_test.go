@@ -104,7 +104,7 @@ func TestTwoPeople(t *testing.T) {
 		}
 	}
 	got, err := h.g.AddProject(ctx, lena, p.ID, "aurora", "rosa", []string{"health", datasetIDs["health"]})
-	if err != nil || len(got.Projects) != 1 || len(got.Projects[0].Datasets) != 1 || got.Projects[0].Sponsor.Handle != "rosa" || got.Projects[0].By != "lena" {
+	if err != nil || len(got.Projects) != 1 || len(got.Projects[0].Datasets) != 1 || got.Projects[0].DatasetNames[0] != "health" || got.Projects[0].Sponsor.Handle != "rosa" || got.Projects[0].By != "lena" {
 		t.Errorf("%+v (%v)", got.Projects, err)
 	}
 }

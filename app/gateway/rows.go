@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 
 	"tresor/app/access"
@@ -79,6 +80,17 @@ func (s *Service) uses(tx *store.Tx, principal string) ([]Use, error) {
 	return list, s.nameUses(tx, list)
 }
 
+// shortNames are the short names of datasets.
+func shortNames(granted []project.Grant, ids []string) []string {
+	names := slices.Clone(ids)
+	for i, id := range ids {
+		if at := slices.IndexFunc(granted, func(g project.Grant) bool { return g.DatasetID == id }); at >= 0 {
+			names[i] = granted[at].Slug
+		}
+	}
+	return names
+}
+
 func (s *Service) nameUses(tx *store.Tx, list []Use) error {
 	for i := range list {
 		p, err := s.Projects.Lookup(tx, list[i].Project)
@@ -86,6 +98,7 @@ func (s *Service) nameUses(tx *store.Tx, list []Use) error {
 			return err
 		}
 		list[i].Slug, list[i].Name = p.Slug, p.Name
+		list[i].DatasetNames = shortNames(p.Datasets, list[i].Datasets)
 		a, err := s.ActorOf(tx, list[i].Sponsor.ID)
 		if err != nil && fault.KindOf(err) != fault.NotFound && fault.KindOf(err) != fault.Denied {
 			return err

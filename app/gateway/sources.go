@@ -74,21 +74,29 @@ func (s *Service) AddSource(ctx context.Context, actor access.Actor, src Source)
 	return src, nil
 }
 
-// DropSource takes a prefix off the list. Operators only. Errors: Denied, NotFound.
-func (s *Service) DropSource(ctx context.Context, actor access.Actor, id string) error {
+// DropSource takes a prefix off the list; it is named by itself or by its id. Operators
+// only. Errors: Denied, NotFound, Conflict for a prefix that several plugins have.
+func (s *Service) DropSource(ctx context.Context, actor access.Actor, name string) error {
 	const op = "gateway.DropSource"
 	if err := access.May(actor, access.FederationManage, access.Thing{}); err != nil {
 		return err
 	}
 	return fault.Wrap(op, s.update(ctx, func(tx *store.Tx) error {
-		res, err := tx.Exec(`DELETE FROM gateway_source WHERE id = ?`, id)
-		if err != nil {
+		var id string
+		var n int
+		if err := tx.QueryRow(`SELECT coalesce(min(id), ''), count(*) FROM gateway_source WHERE id = ?1 OR prefix = ?1`, name).Scan(&id, &n); err != nil {
 			return err
 		}
-		if n, err := res.RowsAffected(); err != nil || n == 0 {
-			return fault.Kinded(op, fault.NotFound, err, access.NotSeen)
+		if n == 0 {
+			return fault.New(op, fault.NotFound, access.NotSeen)
 		}
-		_, err = s.Log.Append(tx, audit.By(actor, "gateway.source-dropped", "source:"+id, ""))
+		if n > 1 {
+			return fault.WithNext(fault.New(op, fault.Conflict, "%s is on the list %d times, for different plugins.", quoted(name), n), "Name one of them by its id.")
+		}
+		if _, err := tx.Exec(`DELETE FROM gateway_source WHERE id = ?`, id); err != nil {
+			return err
+		}
+		_, err := s.Log.Append(tx, audit.By(actor, "gateway.source-dropped", "source:"+id, ""))
 		return err
 	}))
 }

@@ -86,13 +86,14 @@ var defaultQuotas = Quotas{TasksPerHour: 1000, OpenTasks: 200, Cores: 4}
 
 // Use is a project that a principal may send work to.
 type Use struct {
-	Project  string    `json:"project"` // id
-	Slug     string    `json:"slug"`
-	Name     string    `json:"name"`
-	Sponsor  Person    `json:"sponsor"`  // the member who answers for its work
-	Datasets []string  `json:"datasets"` // ids; "*": all that the project is granted
-	Since    time.Time `json:"since"`
-	By       string    `json:"by"` // handle of the lead
+	Project      string    `json:"project"` // id
+	Slug         string    `json:"slug"`
+	Name         string    `json:"name"`
+	Sponsor      Person    `json:"sponsor"`       // the member who answers for its work
+	Datasets     []string  `json:"datasets"`      // ids; "*": all that the project is granted
+	DatasetNames []string  `json:"dataset_names"` // their short names, in the same order; the id where a grant was taken back
+	Since        time.Time `json:"since"`
+	By           string    `json:"by"` // handle of the lead
 }
 
 // Person is somebody named by the gateway.

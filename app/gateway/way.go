@@ -211,12 +211,12 @@ func words(t held, j onJob) airlock.Text {
 	if j.onBehalf != "" {
 		who += ", for " + j.onBehalf + " there"
 	}
-	about := j.purpose
-	if about == "" {
-		about = "The task came without a description."
+	about := " It came without a description."
+	if j.purpose != "" {
+		about = " Its description: " + j.purpose
 	}
 	return airlock.Text{Title: cut(j.name, 200),
-		Context:    paragraph("This task was sent by "+who+". Its description: "+about, 4900),
+		Context:    paragraph("This task was sent by "+who+"."+about, 4900),
 		Population: "Not described by who sent the task (" + t.hub + "). Judge it from the files and the code of the job.",
 		Controls:   "None is known: the files are as the task wrote them. Only the automatic checks of this server have looked at them.",
 	}
