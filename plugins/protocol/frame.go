@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -31,7 +32,8 @@ type frame struct {
 	header
 	body  []byte
 	parts [][]byte
-	stop  func() // of a call that is being answered: ends its context
+	ctx   context.Context // of a call that is being answered
+	stop  func()          // ends it
 }
 
 // maxParts bounds the raw parts of one frame: a page of jobs has one for each job.

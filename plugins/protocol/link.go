@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -19,8 +20,12 @@ type answerer interface {
 	answer(ctx context.Context, f frame) (any, error)
 }
 
-// maxCalls bounds the calls of the other side that are answered at one time.
-const maxCalls = 256
+// maxCalls bounds the calls of the other side that are answered at one time, maxSpare
+// the goroutines that wait for the next one: their stacks have grown to what a call needs.
+const (
+	maxCalls = 256
+	maxSpare = 8
+)
 
 // sendTime is how long the other side may leave a frame unread before the link is given up.
 const sendTime = 15 * time.Second
@@ -31,6 +36,8 @@ type link struct {
 	pipe   pipe
 	answer answerer
 	turn   chan struct{} // held while sending
+	calls  chan frame    // to a spare goroutine
+	spare  atomic.Int32
 	ctx    context.Context
 	fail   context.CancelCauseFunc // ends the link and every call on it
 
@@ -41,7 +48,7 @@ type link struct {
 }
 
 func newLink(ctx context.Context, p pipe, a answerer) *link {
-	l := &link{pipe: p, answer: a, turn: make(chan struct{}, 1), waiting: map[uint64]chan frame{}, running: map[uint64]context.CancelFunc{}}
+	l := &link{pipe: p, answer: a, turn: make(chan struct{}, 1), calls: make(chan frame), waiting: map[uint64]chan frame{}, running: map[uint64]context.CancelFunc{}}
 	l.ctx, l.fail = context.WithCancelCause(ctx)
 	return l
 }
@@ -97,21 +104,44 @@ func (l *link) begin(f frame) error {
 		l.mu.Unlock()
 		return l.reply(f.ID, nil, &Error{Code: CodeExhausted, Text: "too many calls at one time; wait for an answer before the next call"})
 	}
-	ctx, cancel := context.WithCancel(l.ctx)
-	f.stop = cancel
-	l.running[f.ID] = cancel
+	f.ctx, f.stop = context.WithCancel(l.ctx)
+	l.running[f.ID] = f.stop
 	l.mu.Unlock()
-	go func() {
-		v, err := guarded(l.answer, ctx, f)
-		l.mu.Lock()
-		delete(l.running, f.ID)
-		l.mu.Unlock()
-		cancel()
-		if err := l.reply(f.ID, v, err); err != nil {
-			l.fail(err)
-		}
-	}()
+	select {
+	case l.calls <- f:
+	default:
+		go l.work(f)
+	}
 	return nil
+}
+
+// work answers a call, and those that come while it is spare.
+func (l *link) work(f frame) {
+	for {
+		l.finish(f)
+		if l.spare.Add(1) > maxSpare {
+			l.spare.Add(-1)
+			return
+		}
+		select {
+		case f = <-l.calls:
+			l.spare.Add(-1)
+		case <-l.ctx.Done():
+			return
+		}
+	}
+}
+
+// finish answers one call.
+func (l *link) finish(f frame) {
+	v, err := guarded(l.answer, f.ctx, f)
+	l.mu.Lock()
+	delete(l.running, f.ID)
+	l.mu.Unlock()
+	f.stop()
+	if err := l.reply(f.ID, v, err); err != nil {
+		l.fail(err)
+	}
 }
 
 // reply sends an answer. One that cannot be sent as it is becomes a refusal.

@@ -8,6 +8,8 @@ import (
 	"io"
 	"reflect"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -179,6 +181,46 @@ func TestAnswersOfAnyKind(t *testing.T) {
 	if err := pair(t, echo{}).Run(context.Background(), nil, nothing{}); code(err) != CodeUnsupported {
 		t.Errorf("a part that is not there: %v", err)
 	}
+}
+
+// TestSpareGoroutines: many calls at one time leave no more behind than are worth keeping.
+func TestSpareGoroutines(t *testing.T) {
+	r, plugin := ends(t)
+	h := &crowd{want: 100, all: make(chan struct{})}
+	l := newLink(context.Background(), plugin, h)
+	go func() { _ = l.run() }()
+	var wg sync.WaitGroup
+	for range h.want {
+		wg.Go(func() {
+			if resp, err := r.ServeRequest(context.Background(), Request{}, nothing{}); err != nil || resp.Status != 200 {
+				t.Errorf("%+v, %v", resp, err)
+			}
+		})
+	}
+	wg.Wait()
+	for end := time.Now().Add(time.Minute); l.spare.Load() != maxSpare; time.Sleep(time.Millisecond) { // the others are on their way out
+		if time.Now().After(end) {
+			t.Fatalf("%d goroutines are spare, not %d", l.spare.Load(), maxSpare)
+		}
+	}
+	if resp, err := r.ServeRequest(context.Background(), Request{}, nothing{}); err != nil || resp.Status != 200 {
+		t.Errorf("the next call: %+v, %v", resp, err)
+	}
+}
+
+// crowd answers when so many calls are there at one time.
+type crowd struct {
+	want int32
+	n    atomic.Int32
+	all  chan struct{}
+}
+
+func (c *crowd) answer(context.Context, frame) (any, error) {
+	if c.n.Add(1) == c.want {
+		close(c.all)
+	}
+	<-c.all
+	return Response{Status: 200}, nil
 }
 
 // echo answers as the path says.
