@@ -19,6 +19,7 @@ import (
 func TestTESFolder(t *testing.T) {
 	r := newTES(t)
 	t.Run("inputs go out with a task, and outputs come back with its end", r.engineFolder)
+	t.Run("the habits of Nextflow", r.nextflowFolder)
 	t.Run("what it refuses", r.folderRefusals)
 	t.Run("a job that is cancelled leaves what it had sent", r.folderCancelled)
 	t.Run("a plain job of a person", r.folderPlain)
@@ -156,6 +157,19 @@ wget -q -O - http://tes.local/project/other/secret.txt >/dev/null || exit 17
 	}
 	r.inFolder(t, "folder engine again", "/project/flow", `
 [ "$(cat .engine/note)" = note ] && [ -x run/tool ] && [ "$(cat results/deep/sub.txt)" = more ] || exit 10`)
+}
+
+// nextflowFolder: a folder for each step below the working folder, hidden files that are
+// not notes, plain paths as addresses, and results by pattern.
+func (r *tesRig) nextflowFolder(t *testing.T) {
+	r.inFolder(t, "folder nextflow", "/project/nf", `
+W=/project/nf/work/3a/bc12; mkdir -p $W .nextflow/cache; echo lock > .nextflow/cache/LOCK; echo one > in.txt
+printf 'cat /work/in.txt > /work/one.txt; echo two > /work/two.txt; echo said; printf 0 > /work/.exitcode\n' > $W/.command.run
+child '{"executors":[{"image":"`+busybox+`","workdir":"/work","command":["sh","-c","sh /work/.command.run 2>&1 | tee /work/.command.log"]}],
+ "inputs":[{"path":"/work/.command.run","url":"'$W'/.command.run"},{"path":"/work/in.txt","url":"/project/nf/in.txt"}],
+ "outputs":[{"path":"/work/.command.log","url":"'$W'/.command.log"},{"path":"/work/.exitcode","url":"'$W'/.exitcode"},{"path":"/work/*.txt","path_prefix":"/work","url":"'$W'"}]}' || { cat /tmp/state; exit 10; }
+[ "$(cat $W/.command.log)" = said ] && [ "$(cat $W/.exitcode)" = 0 ] && [ "$(cat $W/one.txt)" = one ] && [ "$(cat $W/two.txt)" = two ] || { ls -la $W; exit 11; }
+`)
 }
 
 func (r *tesRig) folderRefusals(t *testing.T) {

@@ -12,6 +12,15 @@ import (
 // inside is where the project's own files lie: the only file: address there is.
 const inside = "file:///project/"
 
+// spelled writes the address of a file of the project out in full: Nextflow names
+// files of the folder that it works in by their path alone.
+func spelled(address string) string {
+	if strings.HasPrefix(address, strings.TrimPrefix(inside, "file://")) {
+		return "file://" + address
+	}
+	return address
+}
+
 func inputs(in []model.Input) ([]protocol.Input, error) {
 	var out []protocol.Input
 	seen := map[string]int{}
@@ -26,7 +35,7 @@ func inputs(in []model.Input) ([]protocol.Input, error) {
 			p.HasContent, p.Content = true, []byte(*x.Content)
 		} else {
 			var err error
-			if p.Source, err = source(x.URL, at+".url", p.Directory); err != nil {
+			if p.Source, err = source(spelled(x.URL), at+".url", p.Directory); err != nil {
 				return nil, err
 			}
 		}
@@ -97,12 +106,12 @@ func dataset(rest, at string) (string, error) {
 func outputs(out []model.Output) ([]protocol.Output, error) {
 	var all []protocol.Output
 	for i, x := range out {
-		p := protocol.Output{Path: place(x.Path, x.Type), Directory: x.Type == model.Directory, Target: x.URL}
+		p := protocol.Output{Path: place(x.Path, x.Type), Directory: x.Type == model.Directory, Target: spelled(x.URL)}
 		wild := model.Wild(p.Path)
 		if wild {
 			p.Prefix = x.PathPrefix
 		}
-		if err := insideTarget(x.URL, fmt.Sprintf("outputs[%d].url", i), wild || p.Directory); err != nil {
+		if err := insideTarget(p.Target, fmt.Sprintf("outputs[%d].url", i), wild || p.Directory); err != nil {
 			return nil, err
 		}
 		all = append(all, p)
