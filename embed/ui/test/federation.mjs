@@ -3,9 +3,9 @@
 // plugins, and every page of both looked at. Called by walk.mjs.
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { check, look, must, quiet, review, story } from './kit.mjs'
+import { check, look, must, quiet, review, soon, story } from './kit.mjs'
+import { plugins } from './plugins.mjs'
 
-const soon = { timeout: 90_000 } // a task's time, on a busy machine
 const path = (p) => new URL(p.page.url()).pathname
 const dialog = (p, name) => p.page.getByRole('dialog', { name })
 
@@ -35,9 +35,9 @@ async function wordsOf(p) { return (await p.page.locator('.words').first().inner
 
 // federation walks all of it. people: rosa, carl, cemile, olga of the node (signed in),
 // lena its project lead, otto and hanna of the hub; enter makes a further person.
-export async function federation({ rosa, carl, cemile, olga, lena, otto, hanna, nodeBase, hubBase, links, project, shots }) {
+export async function federation({ rosa, carl, cemile, olga, lena, otto, hanna, nodeBase, hubBase, links, plugin, project, shots }) {
   const at = {}
-  const shot = (p, name) => p.page.screenshot({ path: `${shots}/${name}.png`, fullPage: true })
+  const shot = async (p, name) => { await p.page.evaluate(() => scrollTo(0, 0)); await p.page.screenshot({ path: `${shots}/${name}.png`, fullPage: true }) }
 
   // The hub's people.
   await story('otto sets up the first account of the hub', async () => { await otto.enrol(links.hub); await otto.heading('Northern Federation'); quiet(otto) }, otto.page)
@@ -160,6 +160,8 @@ export async function federation({ rosa, carl, cemile, olga, lena, otto, hanna, 
     await lena.link(/Visits over all hospitals/).first().waitFor(soon)
     await lena.go('/federation/requests')
     await lena.heading('Requests from outside')
+    await lena.button('Read /in/queries.json').click()
+    await lena.page.getByRole('region', { name: 'Text of /in/queries.json' }).getByText('COUNT(*) AS person_years').waitFor()
     for (const what of ['Northern Federation', 'tresor/sql', '/tresor sql --script', '/data/randhie', 'leaves only through the airlock']) await lena.text(what)
     quiet(lena)
   }, lena.page)
@@ -184,6 +186,7 @@ export async function federation({ rosa, carl, cemile, olga, lena, otto, hanna, 
   await story('hanna downloads the release, with the hash that the page shows', async () => {
     await hanna.go(at.task)
     await hanna.text(/1 of 1 node has released/)
+    await hanna.text(/Kept here until/)
     const [zip] = await Promise.all([hanna.page.waitForEvent('download'), hanna.button(/^Download the release/).click()])
     const bytes = readFileSync(await zip.path())
     const sum = createHash('sha256').update(bytes).digest('hex')
@@ -308,6 +311,31 @@ export async function federation({ rosa, carl, cemile, olga, lena, otto, hanna, 
     quiet(olga)
   }, olga.page)
 
+  await plugins({ olga, plugin, confirm, shot })
+
+  // New keys, with the link up all the while.
+  await check('olga gives the node a new key and the hub takes it', async () => {
+    await olga.go('/federation')
+    const before = await olga.page.getByText('Its key, as words').locator('xpath=following-sibling::dd[1]').innerText()
+    await confirm(olga, olga.button('Give it a new key'), 'Give this node a new key', 'Announce the new key')
+    await olga.text(/The new key is in use: every hub has it/)
+    await shot(olga, 'node-rotation')
+    await olga.text('Online')
+    must(!(await olga.page.getByRole('main').innerText()).includes(before), 'the words of the key are what they were')
+    quiet(olga)
+  }, olga.page)
+  await check('otto gives the hub a new key and the node takes it', async () => {
+    await otto.go('/')
+    await confirm(otto, otto.button('Give it a new key'), 'Give this hub a new key', 'Announce the new key')
+    await otto.text(/The new key is in use: every node has it/)
+    await shot(otto, 'hub-rotation')
+    await otto.text('Online')
+    await olga.go(at.hub)
+    await olga.text('Online')
+    quiet(otto)
+    quiet(olga)
+  }, otto.page)
+
   // Tokens of a person.
   await check('rosa makes a token and ends it', async () => {
     const secret = await token(rosa, 'Snakemake')
@@ -335,12 +363,20 @@ export async function federation({ rosa, carl, cemile, olga, lena, otto, hanna, 
     await olga.go('/audit')
     await olga.page.getByRole('combobox', { name: 'Who' }).selectOption({ label: 'Lena Vogt' })
     await olga.page.getByRole('combobox', { name: 'What' }).selectOption({ label: 'Hubs and clients: what they asked and got' })
-    await olga.page.getByRole('cell', { name: 'gateway lent' }).first().waitFor()
+    await olga.page.getByRole('cell', { name: 'Let into a project' }).first().waitFor()
     must(!(await olga.page.getByRole('cell', { name: 'olga', exact: true }).count()), 'it shows what olga did')
     quiet(olga)
   }, olga.page)
 
   // The end of things.
+  await check('hanna deletes the hub’s copy of a result after a question', async () => {
+    await hanna.go(at.task)
+    await confirm(hanna, hanna.button(/^Delete it here/), /^Delete the result of hospital-1/, 'Delete it here')
+    await hanna.text(/Names and hashes stay; the node keeps its release/)
+    must(!(await hanna.button(/^Download the release/).count()), 'it still offers the download')
+    quiet(hanna)
+  }, hanna.page)
+  await look(hanna, 'hub-task-deleted')
   await check('a client that was revoked says why', async () => {
     await olga.go(at.client)
     await olga.button('Revoke').click()
@@ -363,6 +399,17 @@ export async function federation({ rosa, carl, cemile, olga, lena, otto, hanna, 
     await olga.text('Offline')
     quiet(olga)
     quiet(otto)
+  }, olga.page)
+  await check('the doctor says where the link fails, with a report to copy', async () => {
+    await olga.button('Test the link').click()
+    await olga.text(/of \d+ steps? needs? attention/)
+    await olga.text('What to do:')
+    await olga.page.context().grantPermissions(['clipboard-read', 'clipboard-write'])
+    await olga.button('Copy the report').click()
+    await olga.button('Copied').waitFor()
+    const report = await olga.page.evaluate(() => navigator.clipboard.readText())
+    must(/hub/i.test(report) && report.split('\n').length > 5, `the report says: ${report}`)
+    quiet(olga)
   }, olga.page)
   await look(olga, 'hub-down')
   await look(otto, 'hub-home-revoked', true)

@@ -8,6 +8,10 @@ import axe from 'axe-core'
 const flags = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync']
 export const sizes = [{ width: 1280, height: 800 }, { width: 390, height: 844 }]
 export const themes = ['light', 'dark']
+// Every wait is for a condition. Its limit is far beyond what a busy machine needs: it is
+// there so that a broken page is told, and not to measure.
+const limit = 60_000
+export const soon = { timeout: 300_000 } // a job's time
 
 let shots = '.'
 let passed = 0
@@ -30,8 +34,10 @@ export async function check(name, f, page) {
     return true
   } catch (err) {
     broken.push(name)
-    console.log(`not ok - ${name}: ${String(err.message ?? err).replace(/\u001b\[\d+m/g, '').split('\n').slice(0, 6).join(' | ').slice(0, 900)}`)
-    if (page) await page.screenshot({ path: `${shots}/broken-${broken.length}.png` }).catch(() => {})
+    const why = String(err.message ?? err).replace(/\u001b\[\d+m/g, '').split('\n').slice(0, 6).join(' | ').slice(0, 900)
+    const picture = page && `${shots}/broken-${broken.length}.png`
+    if (picture) await page.screenshot({ path: picture }).catch(() => {})
+    console.log(`not ok - ${name}: ${why}${page ? ` (at ${page.url()}; picture ${picture})` : ''}`)
     return false
   }
 }
@@ -64,7 +70,7 @@ export class Person {
 
   static async enter(browser, name, base) {
     const context = await browser.newContext({ baseURL: base, viewport: sizes[0], colorScheme: 'light', reducedMotion: 'reduce', acceptDownloads: true })
-    context.setDefaultTimeout(10_000)
+    context.setDefaultTimeout(limit)
     const page = await context.newPage()
     const p = new Person(name, page)
     page.on('console', (m) => { if (m.type() === 'error' || m.type() === 'warning') p.hear(m.text(), m.location().url) })
@@ -158,6 +164,7 @@ export async function look(person, name, primary = false) {
       await page.emulateMedia({ colorScheme: theme })
       const label = `${name}, ${size.width} wide, ${theme}`
       await check(label, async () => {
+        await page.evaluate(() => scrollTo(0, 0))
         await page.screenshot({ path: `${shots}/${name.replace(/\W+/g, '-')}-${size.width}-${theme}.png`, fullPage: true })
         await fits(page)
         await accessible(page, theme === 'dark')

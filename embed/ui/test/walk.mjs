@@ -4,20 +4,20 @@
 //
 //   node walk.mjs '{"base": "http://…", "links": {"operator": …, "researcher": …,
 //                   "checker1": …, "checker2": …, "lead": …, "hub": …},
-//                   "hub": "http://…", "shots": "FOLDER"}'
+//                   "hub": "http://…", "shots": "FOLDER",
+//                   "plugin": {"tresor": "PROGRAM", "data": "FOLDER", "file": "PLUGIN"}}'
 //
 // lead and hub are links of accounts that still have to be set up: the project's lead,
 // and the first operator of the hub at the address `hub`.
 //
-// Prints `ok - name` or `not ok - name: why`, then `walk: N passed, M failed`.
+// Prints `ok - name` or `not ok - name: why, at page, picture`, then `walk: N passed, M failed`.
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { federation } from './federation.mjs'
-import { Person, check, finish, look, must, quiet, review, start, story } from './kit.mjs'
+import { Person, check, finish, look, must, quiet, review, soon, start, story } from './kit.mjs'
 
-const { base, hub, links, shots } = JSON.parse(process.argv[2])
+const { base, hub, links, plugin, shots } = JSON.parse(process.argv[2])
 const query = (name) => readFileSync(new URL(`../../demo/${name}.sql`, import.meta.url), 'utf8')
-const soon = { timeout: 90_000 } // a job's time, on a busy machine
 
 const visits = { name: 'Visits by health and limitation', outputs: [['visits_by_health.csv', query('visits_by_health')], ['visits_by_limitation.csv', `SELECT CASE WHEN physlm > 0 THEN 'yes' ELSE 'no' END AS physical_limitation, COUNT(*) AS person_years, ROUND(AVG(mdvis), 2) AS mean_visits
 FROM randhie GROUP BY physical_limitation HAVING COUNT(*) >= 10`]] }
@@ -189,6 +189,15 @@ await story('both want a change and rosa has it back', async () => {
   for (const p of [carl, cemile, rosa]) quiet(p)
 }, rosa.page)
 
+await check('to withdraw a request asks first', async () => {
+  await rosa.go(at.exception)
+  await rosa.button('Withdraw').click()
+  const dialog = rosa.page.getByRole('dialog', { name: /^Withdraw/ })
+  await dialog.getByText(/The files stay inside/).waitFor()
+  await dialog.getByRole('button', { name: 'Keep as it is' }).click()
+  await dialog.waitFor({ state: 'detached' })
+  quiet(rosa)
+}, rosa.page)
 await check('rosa changes the request', async () => {
   await rosa.go(at.exception)
   await rosa.button('Change the request').click()
@@ -245,7 +254,7 @@ await check('olga verifies the audit log', async () => {
 
 // The federation: a hub, this node, and a client.
 const [lena, otto, hanna] = await Promise.all([['lena', base], ['otto', hub], ['hanna', hub]].map(([n, b]) => Person.enter(browser, n, b)))
-await federation({ rosa, carl, cemile, olga, lena, otto, hanna, nodeBase: base, hubBase: hub, links, project: at.project, shots })
+await federation({ rosa, carl, cemile, olga, lena, otto, hanna, nodeBase: base, hubBase: hub, links, plugin, project: at.project, shots })
 
 // Somebody new.
 const nina = await Person.enter(browser, 'nina', base)

@@ -37,6 +37,10 @@ export interface Tree { items: TreeFile[]; next?: string; used: number; quota: n
 
 // How a hub or client stands, in one word of the state table.
 export const standing = (p: Principal & { link?: LinkState }) => (p.state === 'revoked' ? 'revoked' : p.link && !p.link.confirmed ? 'unconfirmed' : p.paused ? 'paused' : p.link ? p.link.state || 'offline' : 'active')
+// A link that broke without a word of the other end says so in ours.
+export const linkError = (text = '') => (/^(EOF|unexpected EOF|connection reset)/i.test(text) ? 'The hub closed the connection without saying why.' : text)
+// Where a hub is, without what only programs need of its address.
+export const hostOf = (url = '') => { try { return new URL(url).host } catch { return url } }
 // By which door a job came: kind of the door, and the short name or id behind it.
 export const doorWords: Record<string, string> = { hub: 'hub', client: 'outside client', person: 'a member’s program', token: 'a member’s program', inside: 'a program in another job' }
 
@@ -44,9 +48,9 @@ export const doorWords: Record<string, string> = { hub: 'hub', client: 'outside 
 export interface HubSelf { name: string; key: string; address: string; nodes: number; online: number; open_tasks: number; rotation?: { next: string; until: string; known: number; nodes: number } }
 export interface HubNode { id: string; name: string; words: string; enrolled_at: string; confirmed_at?: string; revoked_at?: string; reason?: string; state: string; since?: string; last_contact?: string; remote?: string; version?: string; paused: boolean; plugins: string[] | null; trouble?: string; catalogue_at?: string; projects: string[] | null; open_tasks: number }
 export interface HubProject { id: string; slug: string; name: string; state: string; created_at: string; members: { person_id: string; handle: string; name: string; role: string }[]; nodes: { node_id: string; name: string; remote: string; state: string }[] }
-export interface HubResult { state: string; release: string; sha256?: string; size: number; files: { path: string; size: number; sha256: string }[] | null; root?: string; trouble?: string; stored_at?: string }
-export interface HubPart { node_id: string; node: string; online: boolean; state: string; delivery: string; remote?: string; code?: string; text?: string; correlation?: string; trouble?: string; last_seen?: string; messages: string[] | null; result?: HubResult | null }
-export interface HubTask { id: string; name: string; project: string; project_slug: string; owner: string; state: string; created_at: string; ended_at?: string; cancel_at?: string; images: string[] | null; parts: HubPart[]; can_cancel: boolean; can_open: boolean }
+export interface HubResult { state: string; release: string; sha256?: string; size: number; files: { path: string; size: number; sha256: string }[] | null; root?: string; trouble?: string; stored_at?: string; keep_until?: string | null; deleted_at?: string | null; deleted_by?: string }
+export interface HubPart { node_id: string; node: string; online: boolean; state: string; delivery: string; remote?: string; code?: string; text?: string; correlation?: string; trouble?: string; turn?: string; last_seen?: string; messages: string[] | null; result?: HubResult | null }
+export interface HubTask { id: string; name: string; project: string; project_slug: string; owner: string; state: string; created_at: string; ended_at?: string; cancel_at?: string; images: string[] | null; parts: HubPart[]; can_cancel: boolean; can_open: boolean; can_erase?: boolean; can_end?: boolean }
 export interface Published { node_id: string; node: string; online: boolean; at?: string; catalogue: { node: string; projects?: { slug: string; name: string }[]; datasets?: { slug: string; name: string; description?: string; version?: number; tables?: { name: string; description?: string; columns?: { name: string; type?: string; description?: string }[] }[] }[] } }
 
 export const ledgerWords: Record<string, string> = {

@@ -34,6 +34,8 @@ export function span(from?: string, to?: string): string {
 const full = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyle: 'long' })
 const day = new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'short', year: 'numeric' })
 export const absolute = (t: string) => full.format(new Date(t))
+const hands = new Intl.DateTimeFormat('en-GB', { timeStyle: 'medium' })
+export const clock = (t: string) => hands.format(new Date(t))
 export const date = (t?: string) => (t ? day.format(new Date(t)) : '–')
 
 export function relative(t: string, now = Date.now()): string {

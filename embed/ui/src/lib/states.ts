@@ -53,6 +53,7 @@ const looks: Record<string, Look> = {
   sent: { word: 'Sent', icon: 'out', tone: 'good' },
   answered: { word: 'Answered', icon: 'check', tone: 'calm' },
   absent: { word: 'Not here', icon: 'warn', tone: 'attention' },
+  deleted: { word: 'Deleted here', icon: 'stop', tone: 'calm' },
   stored: { word: 'Here', icon: 'check', tone: 'good' },
   wanted: { word: 'Coming', icon: 'run', tone: 'info' },
   offered: { word: 'Offered', icon: 'clock', tone: 'info' },
