@@ -2,6 +2,7 @@ package api
 
 import (
 	"path/filepath"
+	"strings"
 
 	"tresor/app/access"
 	"tresor/app/fault"
@@ -14,7 +15,7 @@ func (s *Server) pluginRoutes() []Route {
 		{Method: "POST", Path: "/plugins", Access: local(by(access.PluginTrust)), Summary: "Trust a plugin's program file on the server's own disk (local socket only)", Need: "path sha256", endpoint: create(s.trustPlugin)},
 		{Method: "GET", Path: "/plugins/{plugin}", Access: by(access.PluginRead), Summary: "Show a plugin with its settings, but for secrets", endpoint: get(s.getPlugin)},
 		{Method: "DELETE", Path: "/plugins/{plugin}", Access: by(access.PluginManage), Summary: "Stop a plugin and forget its file and settings", endpoint: done0(s.forgetPlugin)},
-		{Method: "PUT", Path: "/plugins/{plugin}/settings", Access: by(access.PluginManage), Summary: "Give a plugin new settings; a secret that is left out stays", Need: "settings", endpoint: post(s.setPlugin)},
+		{Method: "PUT", Path: "/plugins/{plugin}/settings", Access: by(access.PluginManage), Summary: "Give a plugin new settings; a secret that is left empty stays, and one that is left out is taken away", Need: "settings", endpoint: post(s.setPlugin)},
 		{Method: "POST", Path: "/plugins/{plugin}/enable", Access: by(access.PluginManage), Summary: "Start a plugin now and at every start", endpoint: get(s.enablePlugin)},
 		{Method: "POST", Path: "/plugins/{plugin}/disable", Access: by(access.PluginManage), Summary: "Stop a plugin", endpoint: get(s.disablePlugin)},
 		{Method: "POST", Path: "/plugins/{plugin}/test", Access: by(access.PluginManage), Summary: "Try a plugin's settings step by step", endpoint: slowly(get(s.testPlugin))},
@@ -32,11 +33,27 @@ type settingsIn struct {
 
 func (s *Server) listPlugins(c *call) (List[plug.Plugin], error) {
 	all, err := s.Plugins.List(c.ctx(), c.actor())
+	for i := range all {
+		all[i] = s.nameTruster(c, all[i])
+	}
 	return listOf(all, ""), err
 }
 
 func (s *Server) getPlugin(c *call) (plug.Plugin, error) {
-	return s.Plugins.Get(c.ctx(), c.actor(), c.path("plugin"))
+	p, err := s.Plugins.Get(c.ctx(), c.actor(), c.path("plugin"))
+	return s.nameTruster(c, p), err
+}
+
+// nameTruster puts the sign-in name where the id of who trusted the file stood; an
+// account of the machine's own command line stays as it is.
+func (s *Server) nameTruster(c *call, p plug.Plugin) plug.Plugin {
+	if p.TrustedBy == "" || strings.HasPrefix(p.TrustedBy, "local:") {
+		return p
+	}
+	if who, err := s.Identity.Get(c.ctx(), access.System, p.TrustedBy); err == nil {
+		p.TrustedBy = who.Handle
+	}
+	return p
 }
 
 // trustPlugin takes only what the operator has looked at: the hash is part of the
@@ -45,7 +62,8 @@ func (s *Server) trustPlugin(c *call, in trustIn) (plug.Plugin, error) {
 	if !filepath.IsAbs(in.Path) {
 		return plug.Plugin{}, fault.New("api.plugins", fault.Invalid, "The path of a plugin's file has to be absolute.")
 	}
-	return s.Plugins.Trust(c.ctx(), c.actor(), filepath.Clean(in.Path), in.SHA256)
+	p, err := s.Plugins.Trust(c.ctx(), c.actor(), filepath.Clean(in.Path), in.SHA256)
+	return s.nameTruster(c, p), err
 }
 
 func (s *Server) forgetPlugin(c *call) error {

@@ -32,7 +32,7 @@ type principalView struct {
 		Sponsor struct {
 			Handle string `json:"handle"`
 		} `json:"sponsor"`
-		Datasets []string  `json:"datasets"`
+		Datasets []string  `json:"dataset_names"`
 		Since    time.Time `json:"since"`
 		By       string    `json:"by"`
 	} `json:"projects"`
@@ -167,6 +167,9 @@ that the project is granted. Saying it again replaces sponsor and datasets.`,
 				return fault.WithNext(fault.New("cli.principal", fault.Invalid, "The sponsor is missing."), "Name a member of the project with --sponsor, or take the project back with --drop.")
 			}
 			id, err := personID(c, e, sponsor)
+			if fault.KindOf(err) == fault.Denied && err != nil { // a lead may look people up
+				return fault.WithNext(fault.New("cli.principal", fault.Denied, "Only a lead of the project lets a hub or client into it."), "Ask the project's lead.")
+			}
 			if err != nil {
 				return err
 			}
