@@ -103,14 +103,14 @@ func TestRestartOfTheHub(t *testing.T) {
 	t.Cleanup(again.Close)
 	h.Relay.Target("ws" + srv.URL[len("http"):])
 	h.Relay.Cut()
-	if r, err := again.Deliver(ctx5(t), before); err != nil || r.ID != "before" {
+	if r, err := Deliver(ctx5(t), again, h.Clock.Now, before); err != nil || r.ID != "before" {
 		t.Errorf("the envelope of before: %v", err)
 	}
 	after, err := again.Issue(ctx5(t), n.ID, hub.Order{ID: "after", Kind: "k"})
 	if err != nil || after.Seq <= before.Seq {
 		t.Fatalf("sequence %d after %d, %v", after.Seq, before.Seq, err)
 	}
-	if _, err := again.Deliver(ctx5(t), after); err != nil || c.of("before") != 1 || c.of("after") != 1 {
+	if _, err := Deliver(ctx5(t), again, h.Clock.Now, after); err != nil || c.of("before") != 1 || c.of("after") != 1 {
 		t.Errorf("%v %v", err, c.runs)
 	}
 }

@@ -27,7 +27,6 @@ type Relay struct {
 	target atomic.Pointer[string]
 	server *httptest.Server
 	stall  atomic.Bool
-	delay  atomic.Int64
 	change atomic.Pointer[func(Message) [][]byte]
 
 	mu    sync.Mutex
@@ -66,9 +65,6 @@ func (r *Relay) Cut() {
 
 // Stall stops passing without closing anything, as a lost route does.
 func (r *Relay) Stall(on bool) { r.stall.Store(on) }
-
-// Delay holds each message back.
-func (r *Relay) Delay(d time.Duration) { r.delay.Store(int64(d)) }
 
 // Change lets f decide what passes in place of each message; nil: the message.
 func (r *Relay) Change(f func(Message) [][]byte) {
@@ -116,7 +112,6 @@ func (r *Relay) pump(from, to *websocket.Conn, toHub bool) {
 		if err != nil {
 			return
 		}
-		time.Sleep(time.Duration(r.delay.Load()))
 		for r.stall.Load() {
 			time.Sleep(5 * time.Millisecond)
 		}

@@ -51,12 +51,11 @@ type Hub struct {
 	slots chan struct{}
 	wg    sync.WaitGroup
 
-	mu      sync.Mutex     // guards what follows
-	from    map[string]int // handshakes by address
-	links   map[wire.KeyID]*nodeLink
-	last    map[wire.KeyID]time.Time // when a link was last up
-	changed chan struct{}            // closed and replaced when a link begins
-	closed  bool
+	mu     sync.Mutex     // guards what follows
+	from   map[string]int // handshakes by address
+	links  map[wire.KeyID]*nodeLink
+	last   map[wire.KeyID]time.Time // when a link was last up
+	closed bool
 }
 
 // nodeLink is one node online.
@@ -79,7 +78,7 @@ func New(o Options) *Hub {
 		o.PerAddress = 64
 	}
 	return &Hub{o: o, slots: make(chan struct{}, o.Handshakes), from: map[string]int{}, links: map[wire.KeyID]*nodeLink{},
-		last: map[wire.KeyID]time.Time{}, changed: make(chan struct{})}
+		last: map[wire.KeyID]time.Time{}}
 }
 
 // attach makes l the node's link; an older one is closed, as its node has lost it.
@@ -91,8 +90,6 @@ func (h *Hub) attach(l *nodeLink) bool {
 	}
 	old := h.links[l.peer]
 	h.links[l.peer] = l
-	close(h.changed)
-	h.changed = make(chan struct{})
 	h.wg.Add(1)
 	h.mu.Unlock()
 	if old != nil {

@@ -3,12 +3,10 @@ package hub
 import (
 	"bytes"
 	"context"
-	"errors"
 	"io"
 	"net/http"
 	"time"
 
-	"tresor/fed/link"
 	"tresor/fed/wire"
 )
 
@@ -127,44 +125,4 @@ func (h *Hub) post(ctx context.Context, to wire.KeyID, path string, data, body [
 	}
 	defer resp.Body.Close()
 	return io.ReadAll(io.LimitReader(resp.Body, wire.MaxEnvelope+1))
-}
-
-// Deliver sends an envelope until the node answers for good, waiting for the
-// node while it is offline and for its task while it runs. It ends with the
-// receipt, a refusal that will not change, or the end of ctx.
-func (h *Hub) Deliver(ctx context.Context, e *wire.Envelope) (wire.Receipt, error) {
-	wait := link.Backoff{Min: 20 * time.Millisecond, Max: 5 * time.Second}
-	for {
-		changed := h.change()
-		receipt, err := h.Send(ctx, e)
-		if err == nil || final(err) {
-			return receipt, err
-		}
-		if late := e.Fresh(h.o.Now()); late != nil {
-			return receipt, late
-		}
-		// A node that comes back is asked at once, whatever the back-off says.
-		t := time.NewTimer(wait.Next())
-		select {
-		case <-ctx.Done():
-			t.Stop()
-			return receipt, errors.Join(ctx.Err(), err)
-		case <-changed:
-			wait.Reset()
-		case <-t.C:
-		}
-		t.Stop()
-	}
-}
-
-func (h *Hub) change() chan struct{} {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.changed
-}
-
-// final reports whether err is an answer that will not change.
-func final(err error) bool {
-	var r *wire.Refusal
-	return errors.As(err, &r) && r.Code.Final()
 }

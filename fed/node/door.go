@@ -1,7 +1,6 @@
 package node
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -10,14 +9,6 @@ import (
 	"tresor/fed/trust"
 	"tresor/fed/wire"
 )
-
-type hubKey struct{}
-
-// HubOf gives the hub that made a request which came through a link.
-func HubOf(ctx context.Context) (trust.Peer, bool) {
-	p, ok := ctx.Value(hubKey{}).(trust.Peer)
-	return p, ok
-}
 
 // handler is everything that the hub with that key reaches on this link.
 func (l *hubLink) handler(key wire.KeyID, s *link.Session) http.Handler {
@@ -38,7 +29,6 @@ func (l *hubLink) handler(key wire.KeyID, s *link.Session) http.Handler {
 				return
 			}
 		}
-		r = r.WithContext(context.WithValue(r.Context(), hubKey{}, hub))
 		switch {
 		case r.URL.Path == wire.TasksPath && l.door.Execute != nil:
 			l.n.exec.serve(w, r, hub, l.door)

@@ -67,7 +67,7 @@ type Options struct {
 // or HEAD is refused before it reaches Routes, because only an envelope is signed,
 // counted and executed once.
 type Door struct {
-	Routes  http.Handler // nil: none; the hub is HubOf(request)
+	Routes  http.Handler // nil: none
 	Execute Execute      // nil: envelopes are refused
 	// Again takes up an order whose execution began before a crash and whose end
 	// is not known. It is only for orders that may be repeated without a second
