@@ -99,7 +99,7 @@ func printHubTask(w io.Writer, t hubTaskView) {
 	for _, p := range t.Parts {
 		result := ""
 		if p.Result != nil {
-			result = fmt.Sprintf("%s, %d files", p.Result.State, len(p.Result.Files))
+			result = fmt.Sprintf("%s, %d file%s", p.Result.State, len(p.Result.Files), yes(len(p.Result.Files) == 1, "", "s"))
 			if p.Result.KeepUntil != nil {
 				result += ", kept until " + when(p.Result.KeepUntil)
 			}

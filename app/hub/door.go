@@ -64,7 +64,7 @@ func (s *Service) post(w http.ResponseWriter, r *http.Request, c caller) error {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, model.MaxBody))
 	var long *http.MaxBytesError
 	if errors.As(err, &long) {
-		return &refusal{status: http.StatusRequestEntityTooLarge, code: "too-large", detail: "A task may have at most 2 MiB. Put large inputs into a dataset of the nodes."}
+		return &refusal{status: http.StatusRequestEntityTooLarge, code: "too-large", detail: "The request is larger than 2 MiB, and a task has at most 1 MiB. Put large inputs into a dataset of the nodes."}
 	}
 	if err != nil {
 		return fault.Kinded("hub.post", fault.Invalid, err, "The body of the request broke off.")
