@@ -214,6 +214,7 @@ func (a *App) openWayOut(context.Context) error {
 		DB: a.DB, Log: a.Audit, Live: a.Live, Vault: a.Vault, Projects: a.Projects, Jobs: a.Jobs, Outputs: a.Outputs, IDs: a.o.IDs,
 		MaxFile: c.MaxFile.Int64(), MaxRequest: c.MaxRequest.Int64(), MaxFiles: c.MaxFiles,
 	})
+	a.Jobs.TakeBack = a.Airlock.TakeBack
 	a.Releases = release.New(release.Deps{
 		DB: a.DB, Log: a.Audit, Live: a.Live, Vault: a.Vault, Projects: a.Projects, Requests: a.Airlock, Jobs: a.Jobs, IDs: a.o.IDs,
 		Institution: a.cfg.Name, Software: "tresor " + a.o.Version,

@@ -189,3 +189,21 @@ func (s *Service) Withdraw(ctx context.Context, actor access.Actor, id string) (
 	}
 	return s.Get(ctx, actor, id)
 }
+
+// TakeBack withdraws a request because its job is cancelled, in the transaction that
+// cancels the job; job.Deps.TakeBack. It asks nobody: whoever may cancel the job may do
+// this. Errors: Conflict for a request that is approved or over.
+func (s *Service) TakeBack(tx *store.Tx, id string, by access.Actor) error {
+	const op = "airlock.TakeBack"
+	r, err := find(tx, id)
+	if err != nil {
+		return fault.Wrap(op, err)
+	}
+	if r.State == Approved || r.State.Terminal() {
+		return fault.New(op, fault.Conflict, "The outputs are %s, so the job cannot be cancelled any more. A member of the project can still withdraw an approved request.", r.State)
+	}
+	if _, err := s.move(tx, &r, Withdrawn, by, "round", itoa(r.Round), "cause", "job-cancelled"); err != nil {
+		return err
+	}
+	return s.letGo(tx, r)
+}

@@ -121,7 +121,8 @@ func (h *host) Visible(ctx context.Context) (protocol.Catalogue, error) {
 	return c, nil
 }
 
-// Cancel asks for a task's end; cancelling an ended one is no error.
+// Cancel asks for a task's end; cancelling an ended one is no error. One whose outputs
+// are approved for release cannot be cancelled any more.
 func (h *host) Cancel(ctx context.Context, id string) error {
 	p, err := h.party(ctx)
 	if err == nil {
@@ -146,10 +147,13 @@ func (h *host) cancel(ctx context.Context, p *party, id string) error {
 	if !p.machine() {
 		actor = p.lent[0].actor
 	}
-	if _, err = h.s.Jobs.Cancel(ctx, actor, id, cancelReason(p, h.who)); fault.KindOf(err) == fault.Conflict {
-		return nil // it ended meanwhile
+	if _, err = h.s.Jobs.Cancel(ctx, actor, id, cancelReason(p, h.who)); err == nil || fault.KindOf(err) != fault.Conflict {
+		return err
 	}
-	return err
+	if t, err = h.s.mine(ctx, p, h.plugin, id); err != nil || t.ended { // it ended meanwhile
+		return err
+	}
+	return refuse(CodeConflict, fault.Conflict, "Wait for the release, or ask the person in the project who answers for this task to withdraw it.", "The outputs are approved for release, so the task cannot be cancelled any more.")
 }
 
 func cancelReason(p *party, who Caller) string {

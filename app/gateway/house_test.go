@@ -169,6 +169,7 @@ func newHouse(t testing.TB) *house {
 	h.jobs = job.New(job.Deps{DB: h.db, Log: h.log, Live: h.live, Runner: h.runner, Projects: h.projects, Datasets: data{dir, h.projects}, Images: h.images, Outputs: h.outputs,
 		Tree: h.tree, Vault: h.vault, Dir: in("jobs"), IDs: ids, Now: h.now, Budget: job.Budget{Cores: 4, Memory: 64 << 30}})
 	h.airlock = airlock.New(airlock.Deps{DB: h.db, Log: h.log, Live: h.live, Vault: h.vault, Projects: h.projects, Jobs: h.jobs, Outputs: h.outputs, IDs: ids})
+	h.jobs.TakeBack = h.airlock.TakeBack
 	h.releases = release.New(release.Deps{DB: h.db, Log: h.log, Live: h.live, Vault: h.vault, Requests: h.airlock, Jobs: h.jobs, Projects: h.projects, IDs: ids,
 		Institution: "University of Example", Software: "tresor test"})
 	h.fresh()

@@ -12,6 +12,9 @@ const withheld = "What the programs wrote to standard output and standard error 
 // inTree says why files that stay inside have no size and no hash outside.
 const inTree = "Outputs below file:///project/ stay inside: their sizes, their hashes and the names of files in folders are shown inside only."
 
+// nothingThere says outside that an output was not found; its name is a program's to choose.
+const nothingThere = "An output that the task names was not there, or held nothing."
+
 // codesInside says why a machine reads no other exit code than 0 and 1.
 const codesInside = "Exit codes other than 0 are shown as 1 outside this server, and times to the second."
 
@@ -44,6 +47,9 @@ func messages(p *party, t task, j job.Job) []string {
 		return m
 	}
 	add(outcome(p, j))
+	if strings.HasPrefix(j.Reason, job.NothingFound) {
+		add(nothingThere)
+	}
 	if p.machine() && j.State.Terminal() && failedTask(j) {
 		add(codesInside)
 	}

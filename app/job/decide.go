@@ -51,8 +51,10 @@ func (s *Service) Refuse(ctx context.Context, actor access.Actor, id, reason str
 }
 
 // Cancel stops a job. One that waits ends at once. One that runs is told to stop
-// and ends as cancelled when its container has: the returned job says Cancelling.
-// Asking again is no error. Errors: Conflict when the job has ended already.
+// and ends as cancelled when its container has: the returned job says Cancelling. One
+// whose outputs are held ends with the request for their release, unless that is
+// approved. Asking again is no error. Errors: Conflict when the job has ended already,
+// or its outputs are approved for release.
 func (s *Service) Cancel(ctx context.Context, actor access.Actor, id, reason string) (Job, error) {
 	return s.change(ctx, "job.Cancel", actor, access.JobCancel, id, func(tx *store.Tx, j *Job) error {
 		if err := checkReason("job.Cancel", reason, false); err != nil {
@@ -66,9 +68,27 @@ func (s *Service) Cancel(ctx context.Context, actor access.Actor, id, reason str
 			return s.move(tx, j, cancelStep(actor, reason))
 		case j.State.Active():
 			return s.askToStop(tx, j, actor, reason)
+		case j.State == Held:
+			return s.giveUp(tx, j, actor, reason)
 		}
 		return fault.New("job.Cancel", fault.Conflict, "The job has ended already: it is %s.", j.State)
 	})
+}
+
+// giveUp ends a held job: its outputs stay inside for good, and the request for their
+// release is taken back in the same transaction.
+func (s *Service) giveUp(tx *store.Tx, j *Job, actor access.Actor, reason string) error {
+	st := cancelStep(actor, reason)
+	if j.AirlockRequest != "" {
+		if s.TakeBack == nil {
+			return fault.New("job.Cancel", fault.Conflict, "The outputs are in a request for their release. Withdraw that first.")
+		}
+		if err := s.TakeBack(tx, j.AirlockRequest, actor); err != nil {
+			return err
+		}
+		st.detail = []string{"request", j.AirlockRequest}
+	}
+	return s.move(tx, j, st)
 }
 
 // askToStop records the wish, so that it holds across a crash, and wakes the goroutine that runs the job.

@@ -134,8 +134,35 @@ func TestCancelInEveryState(t *testing.T) {
 	t.Run("held", func(t *testing.T) {
 		j := h.submit(h.task("write", "a.csv"))
 		h.until(j.ID, Held)
+		link := func(request string) {
+			if err := h.db.Update(context.Background(), func(tx *store.Tx) error { return h.job.LinkRequest(tx, j.ID, request) }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		link("r-1")
 		_, err := cancel(j.ID)
-		wantFault(t, err, fault.Conflict, "it is held")
+		wantFault(t, err, fault.Conflict, "Withdraw that first")
+		taken := ""
+		refuse := fault.New("test", fault.Conflict, "It is approved.")
+		h.job.TakeBack = func(_ *store.Tx, id string, by access.Actor) error {
+			if taken = id; by.ID != rosa.ID {
+				t.Errorf("taken back by %v", by)
+			}
+			return refuse
+		}
+		_, err = cancel(j.ID)
+		wantFault(t, err, fault.Conflict, "It is approved.")
+		if got := h.get(j.ID); got.State != Held {
+			t.Errorf("state %s", got.State)
+		}
+		h.job.TakeBack = func(*store.Tx, string, access.Actor) error { return nil }
+		got, err := cancel(j.ID)
+		if err != nil || got.State != Cancelled || taken != "r-1" || got.Reason != "Rosa cancelled it: not needed" || len(got.Outputs) != 1 {
+			t.Errorf("%+v, %v", got, err)
+		}
+		if err := h.db.Update(context.Background(), func(tx *store.Tx) error { return h.job.LinkRequest(tx, j.ID, "r-2") }); fault.KindOf(err) != fault.Conflict {
+			t.Errorf("its outputs can be sent to review: %v", err)
+		}
 	})
 	t.Run("failed", func(t *testing.T) {
 		j := h.submit(h.task("false"))

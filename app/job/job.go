@@ -233,6 +233,9 @@ type Deps struct {
 	// project's tree; its error, of kind Conflict, ends the job; may be nil.
 	MayReplace func(tx *store.Tx, j Job, f tree.File) error
 	Allowed    func(tx *store.Tx, j Job) error // asked once more before a job starts; its error is the reason of the refusal; may be nil
+	// TakeBack withdraws the airlock request of a held job that is cancelled, in the same
+	// transaction; Conflict when it is approved or over. May be nil: then such a job is not cancelled.
+	TakeBack func(tx *store.Tx, request string, by access.Actor) error
 	// Held says who keeps a queued job that came through a door from starting now, and
 	// why, in a sentence for people; empty: nobody. The job waits until a Recheck, in
 	// nobody's way. It is asked before Allowed; may be nil.

@@ -61,10 +61,14 @@ func (r *run) ownSuccess(sink *output.Sink, refused []sandbox.Refusal, task stri
 		end.to, end.detail = Held, []string{"outputs", strconv.Itoa(held), "kept", strconv.Itoa(kept)}
 	}
 	if len(empty) > 0 {
-		end.reason = "Nothing was found for " + clip(strings.Join(empty, ", ")) + "."
+		end.reason = NothingFound + clip(strings.Join(empty, ", ")) + "."
 	}
 	return end
 }
+
+// NothingFound begins the reason of a job that ended well and left nothing for some
+// folder or pattern that it names.
+const NothingFound = "Nothing was found for "
 
 func anyCovered(w WantInfo, taken []output.Taken) bool {
 	for _, t := range taken {

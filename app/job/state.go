@@ -38,7 +38,7 @@ var transitions = map[State][]State{
 	Preparing:  {Running, Failed, Cancelled},
 	Running:    {Collecting, Failed, Cancelled},
 	Collecting: {Held, Completed, Failed, Cancelled},
-	Held:       {Released, Rejected},
+	Held:       {Released, Rejected, Cancelled},
 }
 
 // Can reports whether a job may go from s to next in one step.

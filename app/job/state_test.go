@@ -31,6 +31,7 @@ collecting failed
 collecting cancelled
 held released
 held rejected
+held cancelled
 `
 
 func TestEveryPairOfStates(t *testing.T) {
@@ -94,7 +95,7 @@ func TestTheDiagramShowsEveryTransition(t *testing.T) {
 			t.Errorf("the diagram lacks %s", line)
 		}
 	}
-	if n := strings.Count(d, "-->"); n != 19+1+6 {
+	if n := strings.Count(d, "-->"); n != 20+1+6 {
 		t.Errorf("the diagram has %d arrows", n)
 	}
 }
