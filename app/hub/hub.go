@@ -7,6 +7,9 @@
 // bytes until the node has answered, so a crash of either end neither loses a
 // task nor runs it twice.
 //
+// Results stay for a time and may be deleted sooner. A row says so before the file
+// goes, so after a crash nothing is given out that was deleted, and the file goes later.
+//
 // It never decides what a node does: a node may refuse, and its refusal is shown.
 // It never stores a byte that a node has not released: of what a node answers it
 // keeps states, times, exit codes and the node's own messages, and drops what

@@ -63,9 +63,8 @@ func (s *Service) Run(ctx context.Context) error {
 }
 
 // keepHouse finishes a rotation that all know of, forgets old codes, deletes results
-// whose time is over, and ends what
-// is left at revoked nodes: a crash, or a task that was being made, may have come
-// between a revocation and its consequences.
+// whose time is over, and ends what is left at revoked nodes: a crash, or a task that was
+// being made, may have come between a revocation and its consequences.
 func (s *Service) keepHouse(ctx context.Context) error {
 	if err := s.settle(ctx); err != nil {
 		return err

@@ -6,9 +6,9 @@
 // in the vault, and folders are no more than the beginnings of paths. The last
 // writer of a path wins, and the audit log keeps who wrote which hash. Put works in
 // the transaction of whoever made the files, after their bytes are durable, so a
-// crash leaves a path as it was. The package never gives bytes to a door: Content is
-// for job, which puts them into the project's own containers, and for workspace.
-// Nothing leaves the appliance from here; Erase takes paths away and leaves the
+// crash leaves a path as it was. The package never gives bytes to what is outside:
+// Content is for job, which puts them into the project's own containers, for gateway,
+// which hands them to programs in these, and for workspace. Nothing leaves the appliance from here; Erase takes paths away and leaves the
 // bytes, which others may need.
 package tree
 

@@ -6,6 +6,10 @@
 // stop. It also passes connections to http://tes.local on to the host, each as a stream
 // of its own, while the command runs. Outside, Link listens on that socket and asks the questions.
 //
+// Where the Spec names a folder as its Project, the agent keeps it in step with the
+// project's files behind that service (see Project): it asks as the command could, and has
+// no authority of its own. An agent that dies has sent what it had sent by then, no more.
+//
 // The volumes may hold what a hostile earlier task left. Nothing in them is reached by way
 // of a link or another mount, an existing file is never opened for writing, and nothing
 // outside them is written; a file that cannot be placed so ends the task with
