@@ -46,16 +46,9 @@ var errLarge = &Error{Code: CodeExhausted, Text: "the message is larger than the
 
 // pack makes a frame of h and v. The byte fields of v travel raw.
 func pack(h header, v any) ([]byte, error) {
-	var parts [][]byte
-	if s, ok := v.(splitter); ok {
-		v, parts = s.split()
-	}
-	var body []byte
-	if v != nil {
-		var err error
-		if body, err = json.Marshal(v); err != nil {
-			return nil, err
-		}
+	body, parts, err := encode(v)
+	if err != nil {
+		return nil, err
 	}
 	size := len(body)
 	for _, p := range parts {
@@ -77,6 +70,17 @@ func pack(h header, v any) ([]byte, error) {
 		b = append(b, p...)
 	}
 	return b, nil
+}
+
+// encode makes the body and the raw parts of v; nil has none.
+func encode(v any) (body []byte, parts [][]byte, err error) {
+	if s, ok := v.(splitter); ok {
+		v, parts = s.split()
+	}
+	if v != nil {
+		body, err = json.Marshal(v)
+	}
+	return body, parts, err
 }
 
 // unpack reads a frame that is all of b. What it returns shares b's memory.
@@ -128,7 +132,9 @@ func (f *frame) fill(b []byte) {
 
 // into decodes the body and the raw parts into v, a pointer.
 func (f frame) into(v any) error {
-	if err := json.Unmarshal(f.body, v); err != nil {
+	if q, ok := v.(interface{ quick([]byte) bool }); ok && q.quick(f.body) {
+		// it is read
+	} else if err := json.Unmarshal(f.body, v); err != nil {
 		return &Error{Code: CodeInvalid, Text: "the message's body is not of this contract"}
 	}
 	if len(f.parts) == 0 {

@@ -131,13 +131,15 @@ func (l Lookup) view(query string) (View, bool) {
 	return v, ok
 }
 
-// ahead is a question that a plugin was going to ask, and its answer.
+// ahead is a question that a plugin was going to ask, and its answer: an error, or the
+// JSON of a JobState or JobPage and their raw parts, which travel behind the request's
+// own. The plugin's side reads it when it is asked for.
 type ahead struct {
 	State *stateOf  `json:"state,omitempty"` // the question: one of these two
 	Jobs  *JobQuery `json:"jobs,omitempty"`
-	Error *Error    `json:"error,omitempty"` // the answer: one of these three
-	Job   *JobState `json:"job,omitempty"`
-	Page  *JobPage  `json:"page,omitempty"`
+	Error *Error    `json:"error,omitempty"`
+
+	answer [][]byte // the JSON, the raw parts; none: there is an error, or no answer
 }
 
 // lookAhead asks h what the request will ask first. nil: nothing is known before.
@@ -146,8 +148,8 @@ func lookAhead(ctx context.Context, all []Lookup, r Request, h Host) *ahead {
 		return nil
 	}
 	for _, l := range all {
-		if a := l.question(r); a != nil {
-			return a.ask(ctx, h)
+		if a := l.question(r); a != nil && a.ask(ctx, h) {
+			return a
 		}
 	}
 	return nil
@@ -155,80 +157,50 @@ func lookAhead(ctx context.Context, all []Lookup, r Request, h Host) *ahead {
 
 // ask answers the question. A failure that is not an answer is left for the call
 // that the plugin makes itself.
-func (a *ahead) ask(ctx context.Context, h Host) (answered *ahead) {
+func (a *ahead) ask(ctx context.Context, h Host) (ok bool) {
 	defer func() {
 		if recover() != nil {
-			answered = nil
+			ok = false
 		}
 	}()
+	var v any
 	var err error
 	if a.State != nil {
-		var s JobState
-		s, err = h.State(ctx, a.State.ID, a.State.View)
-		a.Job = &s
+		v, err = h.State(ctx, a.State.ID, a.State.View)
 	} else {
-		var p JobPage
-		p, err = h.Jobs(ctx, *a.Jobs)
-		a.Page = &p
-	}
-	if ctx.Err() != nil {
-		return nil
+		v, err = h.Jobs(ctx, *a.Jobs)
 	}
 	if err != nil {
-		a.Error, a.Job, a.Page = wireError(err), nil, nil
+		a.Error = wireError(err)
+		return ctx.Err() == nil
 	}
-	return a
+	body, parts, err := encode(v)
+	a.answer = append([][]byte{body}, parts...)
+	return err == nil && ctx.Err() == nil
 }
 
 // state is the answer to State(id, view), if that was the question.
-func (a *ahead) state(id string, v View) (JobState, error, bool) {
-	switch {
-	case a == nil || a.State == nil || *a.State != (stateOf{id, v}):
-	case a.Error != nil:
-		return JobState{}, a.Error.clean(), true
-	case a.Job != nil:
-		return *a.Job, nil, true
+func (a *ahead) state(id string, v View) (s JobState, err error, ok bool) {
+	if a == nil || a.State == nil || *a.State != (stateOf{id, v}) {
+		return s, nil, false
 	}
-	return JobState{}, nil, false
+	err, ok = a.read(&s)
+	return s, err, ok
 }
 
 // jobs is the answer to Jobs(q), if that was the question.
-func (a *ahead) jobs(q JobQuery) (JobPage, error, bool) {
-	switch {
-	case a == nil || a.Jobs == nil || q.View != a.Jobs.View || q.Limit != a.Jobs.Limit || q.After != "" || q.NamePrefix != "" || len(q.States)+len(q.Tags) > 0:
-	case a.Error != nil:
-		return JobPage{}, a.Error.clean(), true
-	case a.Page != nil:
-		return *a.Page, nil, true
+func (a *ahead) jobs(q JobQuery) (p JobPage, err error, ok bool) {
+	if a == nil || a.Jobs == nil || q.View != a.Jobs.View || q.Limit != a.Jobs.Limit || q.After != "" || q.NamePrefix != "" || len(q.States)+len(q.Tags) > 0 {
+		return p, nil, false
 	}
-	return JobPage{}, nil, false
+	err, ok = a.read(&p)
+	return p, err, ok
 }
 
-// split takes the documents out, in the order in which join puts them back.
-func (a ahead) split() (ahead, [][]byte) {
-	var rest any
-	var parts [][]byte
-	switch {
-	case a.Job != nil:
-		rest, parts = a.Job.split()
-		s := rest.(JobState)
-		a.Job = &s
-	case a.Page != nil:
-		rest, parts = a.Page.split()
-		p := rest.(JobPage)
-		a.Page = &p
+// read gives the answer as a call would. An answer that is none is asked for again.
+func (a *ahead) read(to any) (error, bool) {
+	if a.Error != nil {
+		return a.Error.clean(), true
 	}
-	return a, parts
-}
-
-func (a *ahead) join(p [][]byte) bool {
-	switch {
-	case len(p) == 0: // there are none, or they came in the body
-		return true
-	case a != nil && a.Job != nil:
-		return a.Job.join(p)
-	case a != nil && a.Page != nil:
-		return a.Page.join(p)
-	}
-	return false
+	return nil, len(a.answer) > 0 && frame{body: a.answer[0], parts: a.answer[1:]}.into(to) == nil
 }

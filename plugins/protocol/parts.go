@@ -39,22 +39,21 @@ func (w work) split() (any, [][]byte) {
 	body := r.Body
 	r.Body = nil
 	w.Request = &r
-	if w.Ahead != nil {
-		a, documents := w.Ahead.split()
-		w.Ahead = &a
-		if len(documents) > 0 {
-			return w, append([][]byte{body}, documents...)
-		}
+	if w.Ahead != nil && len(w.Ahead.answer) > 0 {
+		return w, append([][]byte{body}, w.Ahead.answer...)
 	}
 	return w, one(body)
 }
 
 func (w *work) join(p [][]byte) bool {
-	if w.Request == nil || len(p) == 0 {
+	if w.Request == nil || len(p) == 0 || len(p) > 1 && w.Ahead == nil {
 		return false
 	}
 	w.Request.Body = filled(p[0])
-	return w.Ahead.join(p[1:])
+	if w.Ahead != nil {
+		w.Ahead.answer = p[1:]
+	}
+	return true
 }
 
 func (r Response) split() (any, [][]byte) {

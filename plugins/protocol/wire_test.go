@@ -82,9 +82,8 @@ func TestFramesKeepMessages(t *testing.T) {
 		"page, minimal":       JobPage{Jobs: []JobState{{ID: "1", State: "x"}}},
 		"documents":           documents{{Path: "a", Body: []byte("1")}, {Path: "b"}},
 		"work":                work{Request: &Request{Path: "/", Body: []byte("w")}, Settings: Settings{"a": "b"}},
-		"work, a job ahead":   work{Request: &Request{Path: "/"}, Ahead: &ahead{State: &stateOf{"1", Full}, Job: &JobState{ID: "1", Document: []byte("d")}}},
-		"work, a page ahead":  work{Request: &Request{Path: "/", Body: []byte("w")}, Ahead: &ahead{Jobs: &JobQuery{Limit: 2}, Page: &JobPage{Jobs: []JobState{{ID: "1"}, {ID: "2", Document: []byte("d")}}}}},
-		"work, a minimal job": work{Request: &Request{Path: "/", Body: []byte("w")}, Ahead: &ahead{State: &stateOf{"1", Minimal}, Job: &JobState{ID: "1"}}},
+		"work, a job ahead":   work{Request: &Request{Path: "/"}, Ahead: &ahead{State: &stateOf{"1", Full}, answer: [][]byte{[]byte("{}"), []byte("d")}}},
+		"work, a page ahead":  work{Request: &Request{Path: "/", Body: []byte("w")}, Ahead: &ahead{Jobs: &JobQuery{Limit: 2}, answer: [][]byte{[]byte("{}")}}},
 		"work, an error":      work{Request: &Request{Path: "/"}, Ahead: &ahead{State: &stateOf{"1", Full}, Error: &Error{Code: CodeNotFound, Text: "no"}}},
 	} {
 		before, _ := json.Marshal(v)
