@@ -26,7 +26,18 @@ func TestConfined(t *testing.T) {
 	unix, _ := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
 	abstract, _ := net.Listen("unix", "@tresor-test-"+strconv.Itoa(os.Getpid()))
 	datagram, _ := net.ListenPacket("unixgram", filepath.Join(t.TempDir(), "d"))
-	for _, l := range []interface{ Close() error }{tcp, unix, abstract, datagram} {
+	open, err := os.MkdirTemp("", "open") // what the system's log is like: everybody may send to it
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(open)
+	everybody, _ := net.ListenPacket("unixgram", filepath.Join(open, "log"))
+	for _, name := range []string{open, filepath.Join(open, "log")} {
+		if err := os.Chmod(name, 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, l := range []interface{ Close() error }{tcp, unix, abstract, datagram, everybody} {
 		defer l.Close()
 	}
 	self := strconv.Itoa(os.Getpid())
@@ -56,6 +67,7 @@ func TestConfined(t *testing.T) {
 		{"calls a unix socket", "/unix", unix.Addr().String()},
 		{"calls an abstract socket", "/unix", abstract.Addr().String()},
 		{"sends to a unix socket", "/unixgram", datagram.LocalAddr().String()},
+		{"sends to a unix socket from a pair", "/pairgram", everybody.LocalAddr().String()},
 		{"listens on TCP", "/listen", ""},
 		{"speaks netlink", "/netlink", ""},
 		{"speaks vsock", "/vsock", ""},
@@ -66,6 +78,7 @@ func TestConfined(t *testing.T) {
 		{"mounts", "/mount", ""},
 		{"traces the server", "/ptrace", self},
 		{"signals the server", "/signal", self},
+		{"has the server signalled", "/owner", self},
 		{"makes memory outside the bound", "/memfd", ""},
 		{"shares memory outside the bound", "/shared", ""},
 		{"reads the key store", "/keyctl", ""},

@@ -51,6 +51,8 @@ func check(s Spec, before []string, r *Report) error {
 		{"an internet socket", tryCall(unix.SYS_SOCKET, unix.AF_INET, unix.SOCK_STREAM, 0)},
 		{"an internet datagram socket", tryCall(unix.SYS_SOCKET, unix.AF_INET6, unix.SOCK_DGRAM, 0)},
 		{"a kernel socket", tryCall(unix.SYS_SOCKET, unix.AF_NETLINK, unix.SOCK_RAW, 0)},
+		{"a datagram socket", tryCall(unix.SYS_SOCKETPAIR, unix.AF_UNIX, unix.SOCK_DGRAM, 0)},
+		{"signals by a descriptor", tryCall(unix.SYS_FCNTL, 0, unix.F_SETOWN, 0)},
 		{"a connection", tryCall(unix.SYS_CONNECT, ^uintptr(0), 0, 0)},
 		{"another process", tryFork},
 		{"a namespace", tryCall(unix.SYS_UNSHARE, unix.CLONE_NEWUSER, 0, 0)},

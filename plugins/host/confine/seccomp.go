@@ -32,6 +32,13 @@ const (
 	fionclex = 0x5450
 )
 
+// fcntls are the commands of fcntl: flags, copies and locks. Not here, among others:
+// F_SETOWN and F_SETSIG, by which the kernel sends another process any signal.
+var fcntls = []uint32{
+	unix.F_DUPFD, unix.F_DUPFD_CLOEXEC, unix.F_GETFD, unix.F_SETFD, unix.F_GETFL, unix.F_SETFL,
+	unix.F_GETLK, unix.F_SETLK, unix.F_SETLKW, unix.F_OFD_GETLK, unix.F_OFD_SETLK, unix.F_OFD_SETLKW,
+}
+
 // namespaces are the flags of clone that make new ones.
 const namespaces = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNET
 
@@ -41,7 +48,8 @@ func guardedCalls(program int) []rule {
 	return []rule{
 		{unix.SYS_CLONE, []argCheck{{0, unix.CLONE_THREAD | namespaces, []uint32{unix.CLONE_THREAD}}}}, // threads, no processes
 		{unix.SYS_SOCKET, []argCheck{{0, all, []uint32{unix.AF_UNIX}}, {1, 0xf, []uint32{unix.SOCK_STREAM}}}},
-		{unix.SYS_SOCKETPAIR, []argCheck{{0, all, []uint32{unix.AF_UNIX}}}},
+		{unix.SYS_SOCKETPAIR, []argCheck{{0, all, []uint32{unix.AF_UNIX}}, {1, 0xf, []uint32{unix.SOCK_STREAM}}}}, // a datagram socket sends to any other, such as the system's log
+		{unix.SYS_FCNTL, []argCheck{{1, all, fcntls}}},
 		{unix.SYS_EXECVEAT, []argCheck{{0, all, []uint32{uint32(program)}}, {4, all, []uint32{unix.AT_EMPTY_PATH}}}}, // ours, into the plugin
 		{unix.SYS_MMAP, []argCheck{{3, unix.MAP_SHARED, []uint32{0}}}},                                               // shared memory is outside the bound
 		{unix.SYS_TGKILL, []argCheck{{0, all, []uint32{pid}}}},
@@ -60,7 +68,7 @@ var calls = []uintptr{
 	unix.SYS_READ, unix.SYS_WRITE, unix.SYS_READV, unix.SYS_WRITEV, unix.SYS_PREAD64, unix.SYS_PWRITE64, unix.SYS_PREADV, unix.SYS_PWRITEV,
 	unix.SYS_CLOSE, unix.SYS_CLOSE_RANGE, unix.SYS_LSEEK, unix.SYS_FSTAT, unix.SYS_STATX, unix.SYS_OPENAT, unix.SYS_FACCESSAT, unix.SYS_FACCESSAT2,
 	unix.SYS_READLINKAT, unix.SYS_GETDENTS64, unix.SYS_GETCWD, unix.SYS_MKDIRAT, unix.SYS_UNLINKAT, unix.SYS_RENAMEAT, unix.SYS_RENAMEAT2,
-	unix.SYS_FTRUNCATE, unix.SYS_FSYNC, unix.SYS_FDATASYNC, unix.SYS_FLOCK, unix.SYS_FCNTL, unix.SYS_DUP, unix.SYS_DUP3, unix.SYS_PIPE2, unix.SYS_FALLOCATE,
+	unix.SYS_FTRUNCATE, unix.SYS_FSYNC, unix.SYS_FDATASYNC, unix.SYS_FLOCK, unix.SYS_DUP, unix.SYS_DUP3, unix.SYS_PIPE2, unix.SYS_FALLOCATE,
 	unix.SYS_PPOLL, unix.SYS_PSELECT6, unix.SYS_EPOLL_CREATE1, unix.SYS_EPOLL_CTL, unix.SYS_EPOLL_PWAIT, unix.SYS_EPOLL_PWAIT2, unix.SYS_EVENTFD2,
 	unix.SYS_TIMERFD_CREATE, unix.SYS_TIMERFD_SETTIME, unix.SYS_TIMERFD_GETTIME,
 	unix.SYS_MPROTECT, unix.SYS_MUNMAP, unix.SYS_MREMAP, unix.SYS_MADVISE, unix.SYS_MINCORE, unix.SYS_BRK, unix.SYS_MEMBARRIER,

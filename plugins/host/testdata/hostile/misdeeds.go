@@ -35,6 +35,13 @@ var misdeeds = map[string]func(string) string{
 	"/udp":      dial("udp"),
 	"/unix":     dial("unix"),
 	"/unixgram": dial("unixgram"),
+	"/pairgram": func(name string) string { // a datagram socket that is connected already sends elsewhere, too
+		fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM, 0)
+		if err == nil {
+			err = unix.Sendto(fds[0], []byte("x"), 0, &unix.SockaddrUnix{Name: name})
+		}
+		return done(err, "")
+	},
 	"/listen": func(string) string {
 		_, err := net.Listen("tcp", "127.0.0.1:0")
 		return done(err, "")
@@ -66,6 +73,13 @@ var misdeeds = map[string]func(string) string{
 	"/mount":   func(string) string { return done(unix.Mount("none", ".", "tmpfs", 0, ""), "") },
 	"/ptrace":  func(pid string) string { return done(unix.PtraceAttach(number(pid)), "") },
 	"/signal":  func(pid string) string { return done(unix.Kill(number(pid), unix.SIGTERM), "") },
+	"/owner": func(pid string) string { // the kernel signals the owner of a descriptor
+		fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+		if err == nil {
+			_, err = unix.FcntlInt(uintptr(fds[0]), unix.F_SETOWN, number(pid))
+		}
+		return done(err, "")
+	},
 	"/memfd": func(string) string {
 		_, err := unix.MemfdCreate("x", 0)
 		return done(err, "")
@@ -100,6 +114,7 @@ var misdeeds = map[string]func(string) string{
 	},
 	"/big": func(string) string { // one file over the bound
 		f, err := os.Create("big")
+		defer f.Close()
 		for err == nil {
 			_, err = f.Write(make([]byte, 1<<20))
 		}
