@@ -54,9 +54,9 @@ func TestCancel(t *testing.T) {
 	}
 }
 
-// TestCancelWhileUnsure: the node may have the order, so it is brought again and
-// then cancelled; nothing keeps running.
-func TestCancelWhileUnsure(t *testing.T) {
+// unsure is a hub whose one node took a task, cut the link before it answered, and is away.
+func unsure(t *testing.T) (*rig, *fakeNode, string) {
+	t.Helper()
 	r := newRig(t)
 	n := newFakeNode(t, "north")
 	r.enrol(n)
@@ -65,6 +65,13 @@ func TestCancelWhileUnsure(t *testing.T) {
 	n.connect(r)
 	fedtest.Until(t, "the node has it", func() bool { return n.count() == 1 })
 	n.Disconnect(n.Hub)
+	return r, n, id
+}
+
+// TestCancelWhileUnsure: the node may have the order, so it is brought again and
+// then cancelled; nothing keeps running.
+func TestCancelWhileUnsure(t *testing.T) {
+	r, n, id := unsure(t)
 	r.untilPart(id, "north", "is unsure", func(p Part) bool { return p.Delivery == offered || p.Delivery == accepted })
 	if err := r.client().Cancel(t.Context(), id); err != nil {
 		t.Fatal(err)

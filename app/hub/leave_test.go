@@ -7,7 +7,6 @@ import (
 	"tresor/app/access"
 	"tresor/app/fault"
 	"tresor/fed/fedtest"
-	"tresor/fed/node"
 	"tresor/plugins/builtin/tes/model"
 )
 
@@ -63,7 +62,7 @@ func TestNobodyWaitsForEver(t *testing.T) {
 	r.restart()
 	north.Redial(north.Hub)
 	east.connect(r)
-	fedtest.Until(t, "the node is told all the same", func() bool { return east.only().state == "CANCELED" })
+	fedtest.Until(t, "the node is told all the same", func() bool { return east.says() == "CANCELED" })
 	r.untilPart(id, "east", "has ended", func(p Part) bool { return p.Delivery == ended })
 	if r.state(id) != "CANCELED" {
 		t.Error(r.state(id))
@@ -90,7 +89,8 @@ func TestALeftNodeChangesNothing(t *testing.T) {
 			if _, err := r.s.End(t.Context(), r.rosa, id); err != nil {
 				t.Fatal(err)
 			}
-			asked := n.asked
+			var asked int
+			n.do(func() { asked = n.asked })
 			come(n)
 			n.connect(r)
 			fedtest.Until(t, "the node was asked", func() bool { n.mu.Lock(); defer n.mu.Unlock(); return n.asked > asked+3 })
@@ -104,14 +104,7 @@ func TestALeftNodeChangesNothing(t *testing.T) {
 // TestLeavingWhileUnsure: it is not known whether the node has the order; it is brought
 // once more, to learn the task's id, and then cancelled.
 func TestLeavingWhileUnsure(t *testing.T) {
-	r := newRig(t)
-	n := newFakeNode(t, "north")
-	r.enrol(n)
-	id := r.create("")
-	n.do(func() { n.broken = func(node.Order) error { r.relay.Cut(); return nil } })
-	n.connect(r)
-	fedtest.Until(t, "the node has it", func() bool { return n.count() == 1 })
-	n.Disconnect(n.Hub)
+	r, n, id := unsure(t)
 	must(t, r.client().Cancel(t.Context(), id))
 	if _, err := r.s.End(t.Context(), r.rosa, id); err != nil {
 		t.Fatal(err)
@@ -121,7 +114,7 @@ func TestLeavingWhileUnsure(t *testing.T) {
 	}
 	n.do(func() { n.broken = nil })
 	n.connect(r)
-	fedtest.Until(t, "the node's task is cancelled", func() bool { return n.only().state == "CANCELED" })
+	fedtest.Until(t, "the node's task is cancelled", func() bool { return n.says() == "CANCELED" })
 }
 
 // TestTurn says whom a part waits for in every state.

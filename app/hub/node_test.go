@@ -106,6 +106,14 @@ func (n *fakeNode) set(state string) {
 	n.do(func() { x.state = state })
 }
 
+// says gives the state of the node's one task.
+func (n *fakeNode) says() (state string) {
+	n.t.Helper()
+	x := n.only()
+	n.do(func() { state = x.state })
+	return state
+}
+
 // release makes the node's one task COMPLETE with a released zip.
 func (n *fakeNode) release(content string) {
 	n.t.Helper()
