@@ -23,6 +23,7 @@ type host struct {
 	remote string // the request's own id
 	sum    string // SHA-256 of the request's body; empty: no request
 	size   int64
+	reads  bool // the request is one that only reads: GET or HEAD
 
 	mu      sync.Mutex
 	refusal error  // the last one, for the headers of the answer
@@ -48,6 +49,16 @@ func (h *host) party(ctx context.Context) (*party, error) {
 		return nil, err
 	}
 	return p, p.open(h.plugin)
+}
+
+// mayChange refuses to change something for a request that only reads. What a hub
+// asks by a plain request carries no signature and may come twice: whatever changes
+// something has to be an order.
+func (h *host) mayChange() error {
+	if !h.reads {
+		return nil
+	}
+	return refuse(CodeMethod, fault.Denied, "Send it with POST.", "A request that only reads (GET) changes nothing here.")
 }
 
 // open refuses a paused party, and a plugin that the party does not reach.
@@ -125,6 +136,9 @@ func (h *host) Visible(ctx context.Context) (protocol.Catalogue, error) {
 // are approved for release cannot be cancelled any more.
 func (h *host) Cancel(ctx context.Context, id string) error {
 	p, err := h.party(ctx)
+	if err == nil {
+		err = h.mayChange()
+	}
 	if err == nil {
 		err = h.cancel(ctx, p, id)
 	}

@@ -28,7 +28,7 @@ func (s *Service) Serve(ctx context.Context, plugins Plugins, who Caller, plugin
 	if who.Correlation == "" {
 		who.Correlation = s.IDs()
 	}
-	h := &host{s: s, who: who, plugin: plugin, remote: req.RemoteID, size: int64(len(req.Body))}
+	h := &host{s: s, who: who, plugin: plugin, remote: req.RemoteID, size: int64(len(req.Body)), reads: reads(req.Method)}
 	if len(req.Body) > 0 {
 		h.sum = digest(append([]byte(req.Method+" "+req.Path+"?"+req.Query+"\n"), req.Body...))
 	}

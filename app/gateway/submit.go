@@ -40,6 +40,9 @@ type order struct {
 // datasets and sources are looked at here, and once more when the job starts.
 func (h *host) Submit(ctx context.Context, r protocol.JobRequest) (protocol.JobState, error) {
 	p, err := h.party(ctx)
+	if err == nil {
+		err = h.mayChange()
+	}
 	if err != nil {
 		h.account(ctx, p, Entry{What: WhatCreate}, err)
 		return protocol.JobState{}, h.fail(err)
