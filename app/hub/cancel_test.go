@@ -2,11 +2,13 @@ package hub
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
 	"tresor/fed/fedtest"
 	"tresor/fed/node"
+	"tresor/fed/task"
 	"tresor/plugins/builtin/tes/model"
 )
 
@@ -136,6 +138,45 @@ func TestTogether(t *testing.T) {
 			}
 			if got := together(n, x.stop); got != x.want {
 				t.Errorf("got %s, want %s", got, x.want)
+			}
+		})
+	}
+}
+
+// TestANodeThatDoesNotCancel: when it says so for good it is not asked again, and its task
+// goes on to its own end; otherwise it is asked until it does.
+func TestANodeThatDoesNotCancel(t *testing.T) {
+	for _, c := range []struct {
+		status int
+		final  bool
+	}{{409, true}, {410, true}, {404, false}, {500, false}, {403, false}} {
+		t.Run(fmt.Sprint(c.status), func(t *testing.T) {
+			r := newRig(t)
+			n := newFakeNode(t, "north")
+			r.enrol(n)
+			n.connect(r)
+			id := r.create("")
+			n.set("RUNNING")
+			r.untilPart(id, "north", "runs", func(p Part) bool { return p.State == "RUNNING" })
+			n.do(func() {
+				n.keeps = &task.Answer{Status: c.status, Header: map[string][]string{"Content-Type": {"application/json"}}, Body: []byte(`{"detail":"The outputs are approved."}`)}
+			})
+			must(t, r.client().Cancel(t.Context(), id))
+			asked := func() (k int) { n.do(func() { k = n.stops }); return k }
+			if !c.final {
+				fedtest.Until(t, "it is asked again", func() bool { return asked() > 2 })
+				n.do(func() { n.keeps = nil })
+				r.until(id, "CANCELED")
+				return
+			}
+			r.untilPart(id, "north", "has said it", func(p Part) bool { return p.Text == "Not cancelled: The outputs are approved." })
+			if p := r.part(id, "north"); p.State != "RUNNING" || p.Turn == "" {
+				t.Errorf("%+v", p)
+			}
+			n.release("all the same")
+			r.until(id, "COMPLETE")
+			if asked() != 1 || !has(r.verbs(id), "part.not-cancelled") {
+				t.Errorf("asked %d times", asked())
 			}
 		})
 	}

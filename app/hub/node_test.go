@@ -33,6 +33,8 @@ type fakeNode struct {
 	broken   func(o node.Order) error                          // before a create
 	released map[string]string                                 // zip by release id
 	closed   *wire.Refusal
+	stops    int          // orders to cancel
+	keeps    *task.Answer // to an order to cancel
 }
 
 type fakeTask struct {
@@ -138,6 +140,10 @@ func (n *fakeNode) execute(_ context.Context, o node.Order) ([]byte, error) {
 	n.orders[o.ID]++
 	if id, ok := strings.CutSuffix(strings.TrimPrefix(req.Path, "/v1/tasks/"), ":cancel"); ok {
 		x := n.tasks[id]
+		n.stops++
+		if n.keeps != nil {
+			return n.keeps.Encode()
+		}
 		if x == nil {
 			return answerOf(404, `{"detail":"There is no such task."}`)
 		}

@@ -37,6 +37,12 @@ func (w *worker) stop(ctx context.Context, p part) error {
 	a, err := task.DecodeAnswer(receipt.Result)
 	if err == nil && a.Status/100 != 2 {
 		_, text, _ := problem(a)
+		if settled(a.Status) {
+			return w.change(ctx, p, func(tx *store.Tx, now *part) error {
+				now.cancelled, now.trouble, now.text = true, "", clip("Not cancelled: "+text, maxMessage)
+				return w.s.note(tx, access.System, "part.not-cancelled", "task:"+p.task, "", "node", p.node)
+			})
+		}
 		return errors.Join(w.unstopped(ctx, p, text), wire.Refuse(wire.CodeFailed, "the node did not cancel"))
 	}
 	if err != nil {
@@ -48,6 +54,12 @@ func (w *worker) stop(ctx context.Context, p part) error {
 	})
 	w.soon(p.task)
 	return err
+}
+
+// settled reports whether a node said for good that it does not cancel, as when the
+// outputs are approved for release already: its task goes on to its own end.
+func settled(status int) bool {
+	return status == http.StatusConflict || status == http.StatusGone
 }
 
 // unstopped drops an order to cancel that can have no effect: the next try makes another.
