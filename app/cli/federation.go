@@ -152,9 +152,9 @@ func federationRotate(e *env) *cobra.Command {
 
 // brake pauses or resumes one hub or client, or with no name all of them.
 func brake(e *env, verb string, on bool) *cobra.Command {
-	short := "Refuse work from one hub or client, or from all of them"
+	short := "Take nothing from one hub or client, or from all: what is queued waits, what runs goes on"
 	if !on {
-		short = "Take work again from one hub or client, or from all that were paused together"
+		short = "Take work again from one hub or client, or from all that were paused together: what waited goes on"
 	}
 	return completes(e, &cobra.Command{Use: verb + " [HUB|CLIENT]", Short: short, Args: cobra.MaximumNArgs(1),
 		Example: fmt.Sprintf("  tresor federation %s\n  tresor federation %s north", verb, verb),

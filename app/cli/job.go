@@ -66,7 +66,7 @@ type jobView struct {
 func newJob(e *env) *cobra.Command {
 	return group("job", "Jobs: submit, follow, decide, cancel", "",
 		jobList(e), jobShow(e), jobSubmit(e), jobWait(e), jobLog(e), jobPreview(e), jobUsage(e),
-		jobDecide(e, "cancel", "Stop a job; its container ends and nothing is released"),
+		jobDecide(e, "cancel", "Stop a job: its container ends, nothing is released, and a request for its outputs is withdrawn"),
 		jobDecide(e, "approve", "Let a job that waits for a decision run"),
 		jobDecide(e, "refuse", "Refuse a job that waits for a decision"))
 }

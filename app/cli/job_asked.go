@@ -101,7 +101,7 @@ func projectTree(e *env) *cobra.Command {
 	var erase bool
 	var limit int
 	c := &cobra.Command{Use: "tree PROJECT [PATH]", Short: "List the files that a project keeps inside, or --erase some", Args: cobra.RangeArgs(1, 2),
-		Long: `A project's tree holds the files that its jobs wrote to file:///project/…. They stay inside;
+		Long: `A project's tree holds the files that its jobs wrote to file:///project/… or left in /project. They stay inside;
 later jobs read them. Members list them, the lead erases them.`,
 		Example: "  tresor project tree aurora --as rosa\n  tresor project tree aurora counts/2026 --erase --as lena",
 		RunE: func(c *cobra.Command, args []string) error {

@@ -256,7 +256,7 @@ func anyChanged(c *cobra.Command, flags ...string) bool {
 
 func principalRevoke(e *env, noun string, some completer) *cobra.Command {
 	var reason string
-	c := &cobra.Command{Use: "revoke " + strings.ToUpper(noun), Short: "End the " + noun + " for good: its key or token stops working at once", Args: cobra.ExactArgs(1),
+	c := &cobra.Command{Use: "revoke " + strings.ToUpper(noun), Short: "End the " + noun + " for good: its key or token stops working at once, what is queued ends, what runs goes on", Args: cobra.ExactArgs(1),
 		Example: fmt.Sprintf(`  tresor %s revoke %s --reason "the agreement has ended"`, yes(noun == "hub", "federation", noun), yes(noun == "hub", "north", "nextflow")),
 		RunE: func(c *cobra.Command, args []string) error {
 			return show(c.Context(), e, http.MethodPost, principalPath(args[0])+"/revoke", map[string]string{"reason": reason}, printPrincipal)
