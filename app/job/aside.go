@@ -3,7 +3,6 @@ package job
 import (
 	"context"
 	"errors"
-	"time"
 
 	"tresor/app/access"
 	"tresor/app/fault"
@@ -18,8 +17,8 @@ type aside struct {
 	why    string // for people
 }
 
-// look begins to look who stands aside; a job that was seen to be held before is not put
-// aside after it.
+// look begins a look at who stands aside and numbers it: what was seen before a pause
+// or a resume must not decide after it.
 func (q *scheduler) look() int64 {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -27,8 +26,9 @@ func (q *scheduler) look() int64 {
 	return q.looks
 }
 
-// put takes a job that waits, or was about to start, aside. looks is what look or
-// looked answered before it was seen to be held: when somebody has looked since, it goes back in line.
+// put takes a job that waits, or was about to start, aside. looks is the number of the
+// newest look when it was seen to be held: when another has begun since, the job goes back
+// in line, and is asked about again before it starts.
 func (q *scheduler) put(e entry, holder, why string, looks int64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -58,7 +58,7 @@ func (q *scheduler) back(id string) {
 	}
 }
 
-// looked is how often somebody has looked.
+// looked is the number of the newest look.
 func (q *scheduler) looked() int64 {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -193,6 +193,3 @@ func (s *Service) recheckHolders(ctx context.Context) {
 		}
 	}
 }
-
-// tooLong is how long a job may be queued and not in line before that is worth a line in the log.
-const tooLong = time.Minute

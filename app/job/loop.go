@@ -131,6 +131,9 @@ func (s *Service) wakeOrWarn(ctx context.Context) {
 	}
 }
 
+// outOfLine is how long a job may be queued and not in line before that is worth a line in the log.
+const outOfLine = time.Minute
+
 // loadQueue lines up what waits in the database; what stands in line already keeps its place.
 func (s *Service) loadQueue(ctx context.Context) error {
 	var list []entry
@@ -140,7 +143,7 @@ func (s *Service) loadQueue(ctx context.Context) error {
 		return err
 	})
 	for _, e := range list {
-		if s.sched.add(e) && !s.sched.closed() && s.Now().Sub(e.since) > tooLong {
+		if s.sched.add(e) && !s.sched.closed() && s.Now().Sub(e.since) > outOfLine {
 			s.Logger.Warn("jobs: a job waited and did not stand in line; it does now", "job", e.id)
 		}
 	}
