@@ -166,15 +166,7 @@ func linesOf(p part, name string, online bool) []string {
 		add("The node is not connected. What is shown is its last word.")
 	}
 	if p.text != "" {
-		line := p.text
-		if p.code != "" {
-			line += " (" + p.code
-			if p.correlation != "" {
-				line += "; reference " + p.correlation
-			}
-			line += ")"
-		}
-		add(line)
+		add(withReference(p.text, p.code, p.correlation))
 	}
 	if p.trouble != "" {
 		add(p.trouble)
@@ -183,6 +175,19 @@ func linesOf(p part, name string, online bool) []string {
 		add(m)
 	}
 	return lines
+}
+
+// withReference adds code and reference to a node's text, unless it ends with them
+// already.
+func withReference(text, code, reference string) string {
+	note := "(" + code + ")"
+	if reference != "" {
+		note = "(" + code + "; reference " + reference + ")"
+	}
+	if code == "" || strings.HasSuffix(text, note) {
+		return text
+	}
+	return text + " " + note
 }
 
 // inProject hides tasks of other projects, also from those who are members there:
