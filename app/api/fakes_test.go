@@ -18,12 +18,12 @@ import (
 // The connector's processes and links stand in as the least that keeps the
 // matrix; the real ones have their own tests.
 
-type fakePlugins struct{ trusted string }
+type fakePlugins struct{ trusted, by string }
 
 const pluginSecret = "hunter2-of-the-plugin"
 
 func (f *fakePlugins) plugin(name string) plug.Plugin {
-	return plug.Plugin{Name: name, Title: "A plugin", Enabled: true, Running: true, Starts: 2, Calls: 7, Failures: 1, Parts: []string{"server"}, SHA256: f.trusted,
+	return plug.Plugin{Name: name, Title: "A plugin", Enabled: true, Running: true, Starts: 2, Calls: 7, Failures: 1, Parts: []string{"server"}, SHA256: f.trusted, TrustedBy: f.by,
 		Schema: []protocol.Setting{{Key: "token", Label: "Token", Kind: "secret"}}, Settings: map[string]string{"token": ""}, Set: []string{"token"}}
 }
 

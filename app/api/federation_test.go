@@ -129,6 +129,14 @@ func TestPluginsAreTrustedAtTheServerOnly(t *testing.T) {
 		{"a test", "operator", "POST", "/plugins/tes/test", "", 200, []string{`"steps":[{"name":"clock","ok":true`, `"report":"ok clock"`}, nil},
 		{"a plugin is forgotten", "operator", "DELETE", "/plugins/tes", "", 204, nil, nil},
 	})
+	for by, shown := range map[string]string{w.people["operator"].ID: w.people["operator"].Handle, "local:0": "local:0", "somebody": "somebody"} {
+		w.server.Plugins.(*fakePlugins).by = by
+		for _, path := range []string{"/plugins", "/plugins/tes"} {
+			if r := w.as(t, "auditor", "GET", path, nil).want(t, 200); !strings.Contains(r.body, `"trusted_by":"`+shown+`"`) {
+				t.Errorf("%s trusted by %s: %s", path, by, r.body)
+			}
+		}
+	}
 }
 
 func TestTheTreeIsTheMembers(t *testing.T) {
