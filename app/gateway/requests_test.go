@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"tresor/app/access"
@@ -53,13 +54,20 @@ func TestRequestsOfOneProject(t *testing.T) {
 	}
 }
 
-// TestRevokedImageHasItsCode: what can never run is refused at once, by its code.
+// TestRevokedImageHasItsCode: what can never run is refused at once, by its code; why
+// it was revoked is for the people of this server.
 func TestRevokedImageHasItsCode(t *testing.T) {
 	h := newHouse(t)
 	_, who := h.hub("North hub")
+	rosa, _ := h.person("rosa", "aurora")
 	h.images.refuse = fault.Kinded("image.Resolve", fault.Conflict, image.ErrRevoked, "The image tools was revoked: unsafe. Choose another image.")
 	_, err := h.host(who).Submit(ctx, request())
-	h.wantRefusal(err, CodeImage, "was revoked")
+	h.wantRefusal(err, CodeImage, "was revoked here")
+	if strings.Contains(err.Error(), "unsafe") {
+		t.Errorf("a hub reads the operator's words: %v", err)
+	}
+	_, err = h.host(rosa).Submit(ctx, request())
+	h.wantRefusal(err, CodeImage, "was revoked: unsafe")
 }
 
 // TestAskedAfreshAtTheStart: what the gateway remembers of a caller is not enough to

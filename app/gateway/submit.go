@@ -188,6 +188,8 @@ func (s *Service) meaning(ctx context.Context, o *order, err error) error {
 	kind := fault.KindOf(err)
 	unseen := kind == fault.NotFound && fault.Message(err) == access.NotSeen
 	switch {
+	case errors.Is(err, image.ErrRevoked) && o.p.machine(): // the reason was written for people of this server
+		return refuse(CodeImage, fault.Conflict, "Choose another image, or ask the operator of this server.", "An image that the task names was revoked here.")
 	case errors.Is(err, image.ErrRevoked):
 		return coded(CodeImage, err)
 	case kind == fault.Conflict, kind == fault.Denied, unseen:
