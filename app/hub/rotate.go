@@ -93,6 +93,7 @@ func (s *Service) rekey(ctx context.Context, actor access.Actor, old, next keyPa
 		if err := s.noteKeys(tx, actor, next); err != nil {
 			return err
 		}
+		s.tellNodes(tx)
 		return s.keys.put(next)
 	})
 	if err != nil && s.keys.get().same(next) {
