@@ -362,7 +362,7 @@ export async function federation({ rosa, carl, cemile, olga, lena, otto, hanna, 
   await check('the audit page filters by person and by kind', async () => {
     await olga.go('/audit')
     await olga.page.getByRole('combobox', { name: 'Who' }).selectOption({ label: 'Lena Vogt' })
-    await olga.page.getByRole('combobox', { name: 'What' }).selectOption({ label: 'Hubs and clients: what they asked and got' })
+    await olga.page.getByRole('combobox', { name: 'What' }).selectOption({ label: 'Work from outside' })
     await olga.page.getByRole('cell', { name: 'Let into a project' }).first().waitFor()
     must(!(await olga.page.getByRole('cell', { name: 'olga', exact: true }).count()), 'it shows what olga did')
     quiet(olga)

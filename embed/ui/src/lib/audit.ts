@@ -2,7 +2,7 @@
 // shown as it stands in the log.
 
 // Nouns as they are chosen in the filter, here and at a hub.
-export const nouns: [string, string][] = [['job', 'Jobs'], ['airlock', 'Reviews'], ['release', 'Releases'], ['dataset', 'Data'], ['image', 'Images'], ['project', 'Projects'], ['member', 'Members'], ['gateway', 'Hubs and clients: what they asked and got'], ['hub', 'Hubs: keys and codes'], ['plugin', 'Plugins'], ['tree', 'Files of projects'], ['token', 'Tokens'], ['person', 'People'], ['session', 'Sign-ins'], ['link', 'One-time links'], ['credential', 'Passwords and factors'], ['workspace', 'Logs that were read'], ['log', 'The log itself']]
+export const nouns: [string, string][] = [['job', 'Jobs'], ['airlock', 'Reviews'], ['release', 'Releases'], ['dataset', 'Data'], ['image', 'Images'], ['project', 'Projects'], ['member', 'Members'], ['gateway', 'Work from outside'], ['hub', 'Hubs: keys, codes'], ['plugin', 'Plugins'], ['tree', 'Files of projects'], ['token', 'Tokens'], ['person', 'People'], ['session', 'Sign-ins'], ['link', 'One-time links'], ['credential', 'Passwords and factors'], ['workspace', 'Logs that were read'], ['log', 'The log itself']]
 export const hubNouns: [string, string][] = [['task', 'Tasks'], ['part', 'Tasks at nodes'], ['result', 'Results'], ['node', 'Nodes'], ['code', 'Codes'], ['hub-project', 'Projects'], ['member', 'Members'], ['token', 'Tokens'], ['person', 'People'], ['session', 'Sign-ins'], ['link', 'One-time links'], ['credential', 'Passwords and factors'], ['log', 'The log itself']]
 
 const named: Record<string, string> = {
@@ -10,9 +10,9 @@ const named: Record<string, string> = {
 }
 const whole: Record<string, string> = {
   'workspace.attached': 'log of a job read', 'airlock.viewed': 'file of a request read', 'airlock.voted': 'vote cast', 'airlock.allowed': 'finding let pass', 'session.opened': 'signed in', 'session.ended': 'signed out', 'session.refused': 'sign-in refused', 'session.proved': 'proved to be there',
-  'gateway.lent': 'let into a project', 'gateway.withdrawn': 'taken back from a project', 'gateway.created': 'hub or client added', 'gateway.changed': 'rules of a hub or client changed', 'gateway.revoked': 'hub or client revoked', 'gateway.published': 'catalogue shown', 'gateway.token-made': 'token of a client made', 'gateway.token-refused': 'token refused',
+  'gateway.lent': 'let into a project', 'gateway.withdrawn': 'taken back from a project', 'gateway.created': 'hub or client added', 'gateway.changed': 'rules of a hub or client changed', 'gateway.revoked': 'hub or client revoked', 'gateway.published': 'catalogue shown', 'gateway.token-made': 'token for a program made', 'gateway.token-refused': 'token refused',
   'gateway.source-added': 'address allowed', 'gateway.source-dropped': 'address removed', 'gateway.paused': 'work from outside paused', 'gateway.resumed': 'work from outside taken again', 'release.opened': 'release downloaded', 'result.opened': 'result downloaded', 'hub.code-made': 'code for a hub made', 'plugin.noted': 'plugin: something noted',
-  'gateway.way-out': 'outputs sent to review', 'gateway.accepted': 'work from outside taken', 'gateway.sent': 'release sent outside', 'gateway.token-revoked': 'token of a program ended', 'log.opened': 'audit log begun', 'log.restored': 'audit log restored', 'member.dropped': 'member removed',
+  'gateway.way-out': 'outputs sent to review', 'gateway.accepted': 'work from outside taken', 'gateway.sent': 'release sent outside', 'gateway.token-revoked': 'token for a program ended', 'log.opened': 'audit log begun', 'log.restored': 'audit log restored', 'member.dropped': 'member removed',
 }
 export const verbWords = (v: string) => {
   const [noun, did] = v.split('.')

@@ -1,7 +1,7 @@
 import type { Limits, TaskRun, Who } from './types'
 
 // The JSON of federation, plugins and hubs, as the pages use it.
-export interface Use { project: string; slug: string; name: string; sponsor: Who; datasets: string[] | null; since: string; by: string }
+export interface Use { project: string; slug: string; name: string; sponsor: Who; datasets: string[] | null; dataset_names?: string[] | null; since: string; by: string }
 export interface Principal {
   id: string; slug: string; name: string; kind: 'hub' | 'client'; state: string; paused: boolean; approval: string; airlock: string
   quotas: { tasks_per_hour: number; open_tasks: number; cores: number }; projects: Use[] | null; created_at: string; created_by: string; last_seen?: string
@@ -59,4 +59,4 @@ export const ledgerWords: Record<string, string> = {
 export const airlockWords: Record<string, string> = {
   submit: 'Outputs go to review at once, and leave when the checkers have approved them', sponsor: 'The sponsor sends outputs to review and releases them',
 }
-export const useWords = (d: string[] | null) => (!d?.length ? 'no data' : d.includes('*') ? 'all data of the project' : `${d.length} ${d.length === 1 ? 'dataset' : 'datasets'}`)
+export const useWords = (u?: Use) => (!u?.datasets?.length ? 'no data' : u.datasets.includes('*') ? 'all data of the project' : (u.dataset_names ?? u.datasets).join(', '))
