@@ -256,6 +256,19 @@ func (r *tesRig) folderPlain(t *testing.T) {
 	if got := r.has(t, "plain/made.txt"); j.State != "held" || got != "made\n" {
 		t.Errorf("%s (%s), made.txt is %q", j.State, j.Reason, got)
 	}
+	r.rosa.Must("POST", "/projects/aurora/jobs", map[string]any{"name": "folder only",
+		"tasks": []map[string]any{{"image": busybox, "workdir": "/project/plain", "argv": []string{"sh", "-c", "cat made.txt > again.txt"}}}}, &j)
+	for j.State != "completed" && j.State != "failed" {
+		select {
+		case <-ctx.Done():
+			t.Fatalf("it is %s", j.State)
+		case <-time.After(50 * time.Millisecond):
+		}
+		r.rosa.Must("GET", "/jobs/"+j.ID, nil, &j)
+	}
+	if got := r.has(t, "plain/again.txt"); j.State != "completed" || got != "made\n" {
+		t.Errorf("without outputs: %s (%s), again.txt is %q", j.State, j.Reason, got)
+	}
 }
 
 func (r *tesRig) folderElsewhere(t *testing.T) {

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"path"
 	"strings"
 	"sync"
 
@@ -147,8 +146,8 @@ func (b *batch) unpack(w http.ResponseWriter, folder string) error {
 		if h.Typeflag == tar.TypeDir || h.Typeflag == tar.TypeXGlobalHeader {
 			continue
 		}
-		name := path.Join(folder, h.Name)
-		if h.Typeflag != tar.TypeReg {
+		name := folder + strings.TrimPrefix(h.Name, "./")
+		if h.Typeflag != tar.TypeReg || strings.HasSuffix(name, "/") {
 			return b.at(w, name, malformed("%s is no plain file, and only those are kept.", quoted(name)))
 		}
 		clean, err := tree.Clean(name)

@@ -9,8 +9,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"tresor/app/tree"
+	"tresor/app/vault"
 )
 
 // entry is one file of an archive that a program posts.
@@ -129,7 +133,8 @@ func TestArchivesThatAreRefused(t *testing.T) {
 		"cut short":                        {local, "/project/", archived(t, good)[:514], 400, "good.txt", "before all of it"},
 		"a symbolic link":                  {local, "/project/", archived(t, good, entry{name: "l", content: "good.txt", kind: tar.TypeSymlink}), 400, "l", "no plain file"},
 		"a named pipe":                     {local, "/project/", archived(t, good, entry{name: "p", kind: tar.TypeFifo}), 400, "p", "no plain file"},
-		"a path that climbs":               {local, "/project/run/", archived(t, good, entry{name: "../../x"}), 400, "../x", ""},
+		"a path that climbs":               {local, "/project/run/", archived(t, good, entry{name: "../x"}), 400, "run/../x", ""},
+		"a file without a name":            {local, "/project/run/", archived(t, good, entry{name: ""}), 400, "run/", "no plain file"},
 		"a control character":              {local, "/project/", archived(t, good, entry{name: "a\x01b"}), 400, "a\x01b", ""},
 		"a version that was not seen":      {local, "/project/", archived(t, good, entry{name: "mine.txt", content: "mine", seen: NeverSeen}), 409, "mine.txt", "not the one that the program has seen"},
 		"another version was seen":         {local, "/project/", archived(t, good, entry{name: "mine.txt", content: "mine", seen: sumOf("else")}), 409, "mine.txt", "something else wrote"},
@@ -209,4 +214,29 @@ func TestConditionsOfOneFile(t *testing.T) {
 			t.Errorf("%s: %d, want %d", c.name, got, c.code)
 		}
 	}
+}
+
+// FuzzArchives: whatever a container posts is answered, and what is kept has a name
+// that the project's files may have.
+func FuzzArchives(f *testing.F) {
+	t := new(testing.T)
+	f.Add([]byte(archived(t, entry{name: "a", content: "1"}, entry{name: "b/c", content: "2", seen: NeverSeen})))
+	f.Add([]byte(archived(t, entry{name: "../a"}, entry{name: "l", kind: tar.TypeSymlink, content: "/etc/passwd"})))
+	f.Add([]byte(archived(t, entry{name: "a", content: "1"}))[:600])
+	f.Add([]byte("\x1f\x8b\x08 no archive"))
+	v, err := vault.Open(filepath.Join(f.TempDir(), "vault"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		b := &batch{s: &Service{Deps: Deps{Vault: v}, puts: newAllowances()}, p: &party{counts: []counted{{key: "k"}}}, most: 1 << 20, slots: make(chan struct{}, 1)}
+		b.r = httptest.NewRequest("POST", "/project/", bytes.NewReader(body))
+		err := b.unpack(httptest.NewRecorder(), "run/")
+		b.hands.Wait()
+		for _, f := range b.list {
+			if clean, cerr := tree.Clean(f.Path); cerr != nil || clean != f.Path || !strings.HasPrefix(clean, "run/") {
+				t.Fatalf("%q was taken (%v)", f.Path, err)
+			}
+		}
+	})
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"path"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -272,6 +273,9 @@ func checkOutputs(s *Submission) error {
 	if s.ownPaths() {
 		return nil
 	}
+	if len(s.Outputs) == 0 && s.inProject() {
+		return nil // what it leaves in the project's files stays inside
+	}
 	if len(s.Outputs) == 0 {
 		return invalid("The job declares no output, so nothing could ever leave it. Name the files it writes to %s.", output.Folder)
 	}
@@ -294,6 +298,11 @@ func checkOutputs(s *Submission) error {
 	}
 	s.Outputs = list
 	return nil
+}
+
+// inProject reports whether a task works in the project's files.
+func (sub Submission) inProject() bool {
+	return slices.ContainsFunc(sub.Tasks, func(t Task) bool { return within(t.Workdir, sandbox.ProjectFolder) })
 }
 
 // outputPath makes a declared output absolute; it must lie in the output folder.

@@ -72,6 +72,19 @@ func projectRefusals(t *testing.T, b *box) {
 	}
 }
 
+// projectRestart: the host comes and goes under a command that works in the project's files.
+func projectRestart(t *testing.T, b *box) {
+	var s Files
+	s.Tasks("COMPLETE", func() { s.Put("run/out", "of the task", false) })
+	b.inProject(&s)
+	b.argv("post", "/v1/tasks", "then", "say", "ready", "then", "sleep", "1000", "then", "write", "/project/run/x", "1", "then", "post", "/v1/tasks", "then",
+		"get", "/v1/tasks/1", "then", "cat", "/project/run/out").start().until("ready")
+	b.Runner = b.Reopen()
+	b.contains(b.log(), "of the task")
+	b.equal(b.phase(sandbox.Ended).ExitCode, 0)
+	b.equal(s.All(), "run/out=of the task run/x=1")
+}
+
 // projectKilled: nothing is sent from a dead container, nor by a command that was stopped.
 func projectKilled(t *testing.T, b *box) {
 	for name, end := range map[string]func(*box){

@@ -100,6 +100,7 @@ func Suite(t *testing.T, rig func(t *testing.T) Rig) {
 		{"project: a folder in step", projectFolder},
 		{"project: what it does not take", projectRefusals},
 		{"project: inputs", projectInputs},
+		{"project: over a restart", projectRestart},
 		{"project: killed", projectKilled},
 		{"project: no files to be had", projectAway},
 	} {
