@@ -111,8 +111,10 @@ func (r *reader) line(v value, path string, most int) string {
 	return s
 }
 
+// control reports a character that ends a line, steers a terminal, or turns the
+// direction of text, so that an approver would read another name.
 func control(c rune) bool {
-	return c < ' ' || c == 0x7f || c >= 0x80 && c < 0xa0 || c == '\u2028' || c == '\u2029'
+	return c < ' ' || c >= 0x7f && c < 0xa0 || c >= '\u2028' && c <= '\u202e' || c >= '\u2066' && c <= '\u2069'
 }
 
 // need reads a line that may not be empty.
