@@ -96,6 +96,7 @@ type Service struct {
 
 	enrol    sync.Mutex // one enrolment at a time
 	adopting sync.Mutex // one principal is made at a time
+	turn     sync.Mutex // one change of the keys, from the ring that it is made of to its commit
 
 	mu    sync.Mutex // guards what follows
 	hubs  map[wire.KeyID]*hub

@@ -18,12 +18,7 @@ func (s *Service) Rotate(ctx context.Context, actor access.Actor) (Node, error) 
 	if err := access.May(actor, access.FederationManage, access.Thing{}); err != nil {
 		return Node{}, err
 	}
-	old := s.keys.now()
-	next, err := old.begun(s.Now().Add(s.Overlap))
-	if err != nil {
-		return Node{}, err
-	}
-	if err := s.change(by(ctx, actor), old, next); err != nil {
+	if err := s.begin(by(ctx, actor)); err != nil {
 		return Node{}, fault.Wrap(op, err)
 	}
 	s.redialAll() // a hub hears of the next key when a link begins
@@ -31,8 +26,21 @@ func (s *Service) Rotate(ctx context.Context, actor access.Actor) (Node, error) 
 	return s.facts(), nil
 }
 
+func (s *Service) begin(ctx context.Context) error {
+	s.turn.Lock()
+	defer s.turn.Unlock()
+	old := s.keys.now()
+	next, err := old.begun(s.Now().Add(s.Overlap))
+	if err != nil {
+		return err
+	}
+	return s.change(ctx, old, next)
+}
+
 // rotated completes a rotation when its time has come.
 func (s *Service) rotated(ctx context.Context) error {
+	s.turn.Lock()
+	defer s.turn.Unlock()
 	next, until, ok := s.keys.pending()
 	if !ok || !s.ripe(next) && s.Now().Before(until.Add(-2*wire.MaxSkew)) {
 		return nil
@@ -47,7 +55,8 @@ func (s *Service) rotated(ctx context.Context) error {
 }
 
 // change keeps a ring with its event. The file comes last, and is put back when the
-// event is not kept; what a crash leaves between the two, record completes.
+// event is not kept; what a crash leaves between the two, record completes. The caller
+// holds turn: who read the ring in between would build on one that may be taken back.
 func (s *Service) change(ctx context.Context, old, next ring) error {
 	err := s.DB.Update(ctx, func(tx *store.Tx) error {
 		if err := s.noteKeys(tx, next); err != nil {
