@@ -180,27 +180,27 @@ func (a *ahead) ask(ctx context.Context, h Host) (ok bool) {
 }
 
 // state is the answer to State(id, view), if that was the question.
-func (a *ahead) state(id string, v View) (s JobState, err error, ok bool) {
+func (a *ahead) state(id string, v View) (s JobState, ok bool, err error) {
 	if a == nil || a.State == nil || *a.State != (stateOf{id, v}) {
-		return s, nil, false
+		return s, false, nil
 	}
-	err, ok = a.read(&s)
-	return s, err, ok
+	ok, err = a.read(&s)
+	return s, ok, err
 }
 
 // jobs is the answer to Jobs(q), if that was the question.
-func (a *ahead) jobs(q JobQuery) (p JobPage, err error, ok bool) {
+func (a *ahead) jobs(q JobQuery) (p JobPage, ok bool, err error) {
 	if a == nil || a.Jobs == nil || q.View != a.Jobs.View || q.Limit != a.Jobs.Limit || q.After != "" || q.NamePrefix != "" || len(q.States)+len(q.Tags) > 0 {
-		return p, nil, false
+		return p, false, nil
 	}
-	err, ok = a.read(&p)
-	return p, err, ok
+	ok, err = a.read(&p)
+	return p, ok, err
 }
 
 // read gives the answer as a call would. An answer that is none is asked for again.
-func (a *ahead) read(to any) (error, bool) {
+func (a *ahead) read(to any) (ok bool, err error) {
 	if a.Error != nil {
-		return a.Error.clean(), true
+		return true, a.Error.clean()
 	}
-	return nil, len(a.answer) > 0 && frame{body: a.answer[0], parts: a.answer[1:]}.into(to) == nil
+	return len(a.answer) > 0 && frame{body: a.answer[0], parts: a.answer[1:]}.into(to) == nil, nil
 }

@@ -92,7 +92,7 @@ type stateOf struct {
 }
 
 func (h *hostClient) State(ctx context.Context, id string, view View) (s JobState, err error) {
-	if s, err, ok := h.ahead.Swap(nil).state(id, view); ok {
+	if s, ok, err := h.ahead.Swap(nil).state(id, view); ok {
 		return s, err
 	}
 	err = h.do(ctx, "state", stateOf{id, view}, &s)
@@ -100,7 +100,7 @@ func (h *hostClient) State(ctx context.Context, id string, view View) (s JobStat
 }
 
 func (h *hostClient) Jobs(ctx context.Context, q JobQuery) (p JobPage, err error) {
-	if p, err, ok := h.ahead.Swap(nil).jobs(q); ok {
+	if p, ok, err := h.ahead.Swap(nil).jobs(q); ok {
 		return p, err
 	}
 	err = h.do(ctx, "jobs", q, &p)
