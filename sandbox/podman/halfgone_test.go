@@ -68,6 +68,37 @@ func TestListOfBrokenContainers(t *testing.T) {
 	}
 }
 
+// TestImageErasedWhileListed: Podman's list fails for everybody when somebody erases an
+// image beside it. It is asked again, and not for ever.
+func TestImageErasedWhileListed(t *testing.T) {
+	for failing, ok := range map[int]bool{0: true, 2: true, 100: false} {
+		asked := 0
+		socket := filepath.Join(t.TempDir(), "s")
+		l, err := net.Listen("unix", socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Libpod-API-Version", "4.3.1")
+			if !strings.HasSuffix(r.URL.Path, "/images/json") {
+				return
+			}
+			if asked++; asked <= failing {
+				w.WriteHeader(http.StatusInternalServerError)
+				fmt.Fprint(w, `{"message":"retrieving label for image \"ab\": you may need to remove the image to resolve the error: image not known","response":500}`)
+				return
+			}
+			fmt.Fprint(w, `[{"Id":"ab"}]`)
+		})}
+		go func() { _ = srv.Serve(l) }()
+		list, err := (&Runner{api: &client{socket: socket}}).ListImages(t.Context())
+		srv.Close()
+		if (err == nil) != ok || ok && (len(list) != 1 || list[0].ID != "sha256:ab") || asked > 10 {
+			t.Errorf("%d failures: %v, %v after %d questions", failing, list, err, asked)
+		}
+	}
+}
+
 // TestSocketNames: each start has a name of its own and leaves none of an earlier one.
 func TestSocketNames(t *testing.T) {
 	dir := t.TempDir()

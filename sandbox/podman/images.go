@@ -100,6 +100,10 @@ func (r *Runner) ListImages(ctx context.Context) ([]sandbox.Image, error) {
 		IsManifestList bool
 	}
 	err := r.api.do(ctx, request{method: http.MethodGet, path: "/images/json", out: &found})
+	for try := 1; err != nil && vanished(err) && try <= 6 && pause(ctx, nil, time.Duration(try)*50*time.Millisecond); try++ {
+		found = nil
+		err = r.api.do(ctx, request{method: http.MethodGet, path: "/images/json", out: &found})
+	}
 	if err != nil {
 		return nil, hostError("list images", err)
 	}
@@ -109,6 +113,12 @@ func (r *Runner) ListImages(ctx context.Context) ([]sandbox.Image, error) {
 	}
 	slices.SortFunc(list, func(a, b sandbox.Image) int { return strings.Compare(a.ID, b.ID) })
 	return list, nil
+}
+
+// vanished says that Podman failed to list its images because one was erased between its two looks at it.
+func vanished(err error) bool {
+	var api *apiError
+	return errors.As(err, &api) && strings.Contains(api.message, "you may need to remove the image to resolve the error")
 }
 
 // loadTimeout is for the largest images on slow disks.
