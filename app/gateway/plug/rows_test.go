@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"tresor/app/store"
+	"tresor/plugins/host"
 	"tresor/plugins/protocol"
 )
 
@@ -53,5 +54,41 @@ func TestADescriptionChangesNothingElse(t *testing.T) {
 				t.Errorf("stored %+v, want %+v", got, *c.want)
 			}
 		})
+	}
+}
+
+// TestATestWaitsForAStart: a plugin that is enabled while its test waits is tested as
+// it runs; a second process would clear the first one's folder.
+func TestATestWaitsForAStart(t *testing.T) {
+	r := newRig(t)
+	r.mustAsk("echo", "/")
+	r.mu.Lock()
+	e := r.entries["echo"]
+	proc := e.proc
+	e.proc = nil // as the test sees it before the start
+	r.mu.Unlock()
+	r.change.Lock()
+	type lent struct {
+		proc *host.Plugin
+		err  error
+	}
+	got := make(chan lent)
+	go func() {
+		p, done, err := r.borrow(t.Context(), e)
+		if err == nil {
+			done()
+		}
+		got <- lent{p, err}
+	}()
+	r.mu.Lock()
+	e.proc = proc
+	r.mu.Unlock()
+	r.change.Unlock()
+	if l := <-got; l.err != nil || l.proc != proc {
+		t.Errorf("another process was started (%v)", l.err)
+	}
+	r.mustAsk("echo", "/")
+	if p := r.page1("echo"); p.Starts != 1 {
+		t.Errorf("%d starts: %s", p.Starts, p.LastError)
 	}
 }

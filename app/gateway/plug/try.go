@@ -25,21 +25,22 @@ func (s *Service) Test(ctx context.Context, actor access.Actor, name string) (Re
 	if err := access.May(actor, access.PluginManage, access.Thing{}); err != nil {
 		return Report{}, err
 	}
-	if _, err := s.found(op, name); err != nil {
+	s.mu.Lock()
+	e := s.entries[name]
+	s.mu.Unlock()
+	if e == nil {
+		_, err := s.found(op, name)
 		return Report{}, err
 	}
 	began := s.Now()
 	ctx, cancel := context.WithTimeout(ctx, testWait)
 	defer cancel()
-	steps := s.try(ctx, name)
+	steps := s.try(ctx, e)
 	p, _ := s.page(name)
 	return Report{Steps: steps, Report: s.report(p, steps, began)}, nil
 }
 
-func (s *Service) try(ctx context.Context, name string) []protocol.Step {
-	s.mu.Lock()
-	e := s.entries[name]
-	s.mu.Unlock()
+func (s *Service) try(ctx context.Context, e *entry) []protocol.Step {
 	var steps []protocol.Step
 	if e.builtin == nil {
 		step := s.tryFile(e)
@@ -93,19 +94,27 @@ func (s *Service) tryFile(e *entry) protocol.Step {
 
 // borrow gives the running process, or starts one for as long as the test lasts.
 func (s *Service) borrow(ctx context.Context, e *entry) (*host.Plugin, func(), error) {
-	s.mu.Lock()
-	proc := e.proc
-	s.mu.Unlock()
-	if proc != nil {
+	if proc := s.running(e); proc != nil {
 		return proc, func() {}, nil
 	}
-	s.change.Lock() // a start at the same time would use the same folder
+	s.change.Lock()                        // a start at the same time would use the same folder
+	if proc := s.running(e); proc != nil { // started while this waited: its folder is in use
+		s.change.Unlock()
+		return proc, func() {}, nil
+	}
 	proc, err := s.launch(ctx, e)
 	if err != nil {
 		s.change.Unlock()
 		return nil, nil, err
 	}
 	return proc, func() { proc.Stop(); s.change.Unlock() }, nil
+}
+
+// running is a plugin's process, nil when there is none.
+func (s *Service) running(e *entry) *host.Plugin {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return e.proc
 }
 
 // tryConnection lets the plugin try its settings.
