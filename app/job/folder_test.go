@@ -40,6 +40,10 @@ func TestTheProjectAsAFolder(t *testing.T) {
 		for n := range j.Tasks {
 			folders = append(folders, j.projectFolder(n))
 		}
+		inside := strings.Trim(c.folders, "[ ]") != ""
+		if got := completedText(j); strings.Contains(got, "in the project's files") != inside {
+			t.Errorf("%s: when it has ended: %s", c.name, got)
+		}
 		if got := strings.Join(scratch, " "); got != c.scratch || fmt.Sprint(folders) != c.folders || len(names) != len(scratch) {
 			t.Errorf("%s: %s, %v, want %s, %s", c.name, got, folders, c.scratch, c.folders)
 		}

@@ -2,6 +2,7 @@ package job
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -126,10 +127,12 @@ func queuedText(j Job) string {
 }
 
 func completedText(j Job) string {
-	for _, w := range j.Wants {
-		if w.Tree != "" {
-			return "What it left is in the project's files."
-		}
+	inTree := slices.ContainsFunc(j.Wants, func(w WantInfo) bool { return w.Tree != "" })
+	for n := range j.Tasks {
+		inTree = inTree || j.projectFolder(n) != ""
+	}
+	if inTree {
+		return "What it left is in the project's files."
 	}
 	return "Nothing to do: it left nothing."
 }
