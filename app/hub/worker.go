@@ -101,7 +101,7 @@ func (s *Service) employ(node string) {
 	}
 	w.news.Store(true)
 	s.workers[node] = w
-	s.wg.Go(func() { w.loop(s.run, w.wake[0], 0, w.orders()) })
+	s.wg.Go(func() { w.loop(s.run, w.wake[0], s.Pace.PollMin/50, w.orders()) })
 	s.wg.Go(func() { w.loop(s.run, w.wake[1], s.Pace.PollMin/5, w.questions()) })
 	s.wg.Go(func() { w.loop(s.run, w.wake[2], 0, w.results()) })
 }
