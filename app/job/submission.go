@@ -224,7 +224,7 @@ func (t *Task) checkWorkdir(n int) error {
 		t.Workdir = workFolder
 	}
 	if path.Clean(t.Workdir) != t.Workdir || !within(t.Workdir, workFolder) && !within(t.Workdir, sandbox.ProjectFolder) || sandbox.CheckPath(t.Workdir) != nil {
-		return invalid("The working folder %q of task %d is not %s or a folder in it, nor %s or a folder in it.", clip(t.Workdir), n, workFolder, sandbox.ProjectFolder)
+		return fault.WithNext(invalid("The working folder %q of task %d is not /work, /project or a folder in one of them.", clip(t.Workdir), n), "Name %s, or %s for the project's files, or a folder in one of them.", workFolder, sandbox.ProjectFolder)
 	}
 	return nil
 }
