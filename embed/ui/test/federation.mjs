@@ -223,11 +223,14 @@ export async function federation({ rosa, carl, cemile, olga, lena, otto, hanna, 
     const inside = await tes(nodeBase, at.clientToken, counts('Counts for the next step', 'SELECT COUNT(*) AS n FROM randhie', 'file:///project/steps/one/counts.csv'))
     must(inside.status === 200, JSON.stringify(inside.body))
     at.inside = `/jobs/${inside.body.id}`
-    const image = await tes(nodeBase, at.clientToken, { name: 'Train a model', executors: [{ image: 'docker.io/library/python:3.12', command: ['python', '/in/train.py'], stdout: '/out/log.txt' }], inputs: [{ path: '/in/train.py', content: 'print(1)\n' }], outputs: [{ path: '/out/model.csv', url: 'model.csv' }], volumes: ['/scratch'] })
+    const image = await tes(nodeBase, at.clientToken, { name: 'Train a model', executors: [{ image: 'docker.io/library/python:3.12', command: ['python', '/in/train.py', 'safe\u202egnp'], stdout: '/out/log.txt' }], inputs: [{ path: '/in/train.py', content: 'print(1)\n' }], outputs: [{ path: '/out/model.csv', url: 'model.csv' }], volumes: ['/scratch'] })
     must(image.status === 200, JSON.stringify(image.body))
     at.image = `/jobs/${image.body.id}`
     const away = await tes(nodeBase, at.clientToken, { executors: [{ image: 'tresor/sql', command: ['x'] }], inputs: [{ path: '/a', url: 'https://elsewhere.example.org/a' }] })
     must(away.status === 403, `an address that nobody allowed was answered with ${away.status}`)
+    await lena.go('/federation/requests')
+    await lena.text("$'safe\\u202egnp'") // what would turn the text round is written out
+    await lena.text(/look twice/)
     await lena.go(at.inside)
     await lena.text('Completed inside')
     quiet(lena)

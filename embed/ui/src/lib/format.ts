@@ -61,3 +61,15 @@ export function waiting(t: string): string {
 export const short = (h?: string) => (h ? h.replace(/^sha256:/, '').slice(0, 12) : '–')
 export const sentence = (s: string) => s.charAt(0).toUpperCase() + s.slice(1).replace(/[-_]/g, ' ')
 export const cap = (s?: string) => (s ? s.charAt(0).toUpperCase() + s.slice(1) : '')
+
+// Characters that hide or reorder what is read are written out, so that a text from
+// outside reads as the machine takes it: \u202e and so on.
+const hidden = /[\p{Cf}\p{Zl}\p{Zp}]|(?![\n\t])\p{Cc}/gu
+export const plain = (s: string) => s.replace(hidden, (c) => `\\u${c.codePointAt(0)!.toString(16).padStart(4, '0')}`)
+export const hides = (s: string) => s !== plain(s)
+export function allPlain<T>(v: T): T {
+  if (typeof v === 'string') return plain(v) as T
+  if (Array.isArray(v)) return v.map(allPlain) as T
+  if (v && typeof v === 'object') return Object.fromEntries(Object.entries(v).map(([k, x]) => [k, allPlain(x)])) as T
+  return v
+}
