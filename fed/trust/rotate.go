@@ -10,7 +10,9 @@ import (
 
 // Succeed pins the new key of a statement that current, a good key of a peer,
 // brought. Both keys are good until the statement's end. Bringing the same
-// statement again changes nothing.
+// statement again changes nothing. Only the newest key names a successor: one that
+// was replaced still proves who the peer is while its overlap lasts, but whoever
+// stole it must not displace the new key (CodeConflict).
 func (b *Book) Succeed(ctx context.Context, current wire.KeyID, s *wire.Succession) error {
 	b.change.Lock()
 	defer b.change.Unlock()
@@ -23,6 +25,9 @@ func (b *Book) Succeed(ctx context.Context, current wire.KeyID, s *wire.Successi
 	}
 	if err := s.Check(key, b.now()); err != nil {
 		return err
+	}
+	if p.Current() != key {
+		return wire.Refuse(wire.CodeConflict, "the key %s was replaced already, and only the newest key names the next one: go on with that key, or enrol again with a new key", key.ID())
 	}
 	if b.taken(s.New.ID()) {
 		return wire.Refuse(wire.CodeConflict, "the new key was used before: make a new one")

@@ -191,6 +191,62 @@ func TestRotationWithOverlap(t *testing.T) {
 	good(third, wire.CodeUnknown)
 }
 
+// TestWhoNamesASuccessor: only the newest key does. One that was replaced proves who
+// the peer is until its overlap ends, and no more.
+func TestWhoNamesASuccessor(t *testing.T) {
+	var k [4]ed25519.PrivateKey // replaced twice; replaced; the newest; one that nobody pinned
+	for i := range k {
+		k[i] = fedtest.NewKey(t)
+	}
+	hour := time.Now().Add(time.Hour)
+	id := func(i int) wire.KeyID { return wire.KeyOf(k[i]).ID() }
+	for name, tc := range map[string]struct {
+		by, next int
+		later    time.Duration
+		good     wire.Code // what the key is told that only says who it is
+		succeeds wire.Code
+		pinned   bool // the key of the statement, afterwards
+	}{
+		"the newest key":                             {by: 2, next: 3, pinned: true},
+		"a key in its overlap":                       {by: 1, next: 3, succeeds: wire.CodeConflict},
+		"the key before that, in its overlap":        {by: 0, next: 3, succeeds: wire.CodeConflict},
+		"the statement of before again":              {by: 1, next: 2, pinned: true},
+		"a key in its overlap, back to the first":    {by: 1, next: 0, succeeds: wire.CodeConflict, pinned: true},
+		"the newest key, back to an old one":         {by: 2, next: 0, succeeds: wire.CodeConflict, pinned: true},
+		"a replaced key after its overlap":           {by: 1, next: 3, later: 2 * time.Hour, good: wire.CodeKeyExpired, succeeds: wire.CodeKeyExpired},
+		"the first key after its overlap":            {by: 0, next: 3, later: 2 * time.Hour, good: wire.CodeKeyExpired, succeeds: wire.CodeKeyExpired},
+		"the newest key after the overlap of others": {by: 2, next: 3, later: 2 * time.Hour, pinned: true},
+		"a key that nobody pinned":                   {by: 3, next: 2, good: wire.CodeUnknown, succeeds: wire.CodeUnknown, pinned: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			hub := newSide(t)
+			c, _ := hub.NewCode(ctx, "", "")
+			p, _, err := hub.Admit(ctx, request(hub, k[0], c))
+			want(t, err, "")
+			want(t, hub.Succeed(ctx, id(0), wire.NewSuccession(k[0], k[1], hour)), "")
+			want(t, hub.Succeed(ctx, id(1), wire.NewSuccession(k[1], k[2], hour)), "")
+			hub.clock.Skew(tc.later)
+			_, _, err = hub.ByKey(id(tc.by))
+			want(t, err, tc.good)
+			end := hour.Add(tc.later)
+			err = hub.Succeed(ctx, id(tc.by), wire.NewSuccession(k[tc.by], k[tc.next], end))
+			want(t, err, tc.succeeds)
+			if tc.succeeds == wire.CodeConflict && !strings.Contains(err.Error(), ": ") {
+				t.Errorf("no next step: %v", err)
+			}
+			hub.reopen(t)
+			newest := k[2]
+			if tc.by == 2 && tc.succeeds == "" {
+				newest = k[3]
+			}
+			now, _ := hub.Peer(p.ID)
+			if now.Current() != wire.KeyOf(newest) || now.Has(id(tc.next)) != tc.pinned {
+				t.Errorf("the newest key is %s; the named one is pinned: %v", now.Current().ID(), now.Has(id(tc.next)))
+			}
+		})
+	}
+}
+
 func TestFaultsOfTheStore(t *testing.T) {
 	for name, tc := range map[string]struct {
 		fault  fedtest.Fault
