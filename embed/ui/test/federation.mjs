@@ -176,8 +176,6 @@ export async function federation({ rosa, carl, cemile, olga, lena, otto, hanna, 
   }, lena.page)
   await look(lena, 'requests-none')
   await story('the checkers of the node approve what it left', async () => {
-    await carl.go('/')
-    await carl.link(/Visits over all hospitals/).first().waitFor(soon)
     await review(carl, 'Visits over all hospitals', 'Approve', 'Large groups.')
     await review(cemile, 'Visits over all hospitals', 'Approve', 'No small cell.')
     quiet(carl)

@@ -139,7 +139,11 @@ export class Person {
 // review goes in from Home, opens every file and casts a vote.
 export async function review(p, title, vote, comment) {
   await p.go('/')
-  await p.link(new RegExp(title)).first().click()
+  // Its turn, not a line of what changed lately, which is there sooner and leads to the job.
+  const turn = p.link(new RegExp(`^Review: .*${title}`)).first()
+  await turn.waitFor(soon)
+  await turn.click()
+  await p.page.waitForURL(/\/airlock\//)
   await p.heading(title)
   const files = p.page.getByRole('navigation', { name: 'Files of the request' }).getByRole('button')
   await files.first().waitFor()
