@@ -42,7 +42,7 @@ func (a *App) openConnector(ctx context.Context) (err error) {
 	a.Jobs.Moved, a.Jobs.Allowed, a.Jobs.Held, a.Jobs.MayReplace = a.Gateway.Moved, a.Gateway.Allowed, a.Gateway.Held, a.Gateway.MayReplace
 	a.Plugins, err = plug.Open(ctx, plug.Deps{
 		DB: a.DB, Log: a.Audit, Key: filepath.Join(a.paths.Keys, "plugins.key"), Dir: a.paths.Plugins, Exe: a.o.Exe, Now: a.o.Now,
-		Logger: a.o.Log, Version: a.o.Version, Host: a.pluginHost, Principal: a.pluginPrincipal, Changed: a.federationNews,
+		Logger: a.o.Log, Version: a.o.Version, Host: a.pluginHost, Fetch: a.Gateway.FetchFor, Principal: a.pluginPrincipal, Changed: a.federationNews,
 	})
 	if err != nil {
 		return err

@@ -196,6 +196,15 @@ func TestPluginFetch(t *testing.T) {
 	if _, err := h.host(who).Fetch(ctx, protocol.Request{Method: "GET", Path: "https://api.example.org/v1/x"}); wireCode(orNone(err)) != CodeSource {
 		t.Errorf("another plugin: %v", err)
 	}
+	resp, err = h.g.FetchFor(ctx, "poller", protocol.Request{Method: "GET", Path: "https://api.example.org/v1/x"})
+	if err != nil || string(resp.Body) != "GET  " {
+		t.Errorf("in a test of the plugin: %s (%v)", resp.Body, err)
+	}
+	for _, plugin := range []string{"other", ""} {
+		if _, err := h.g.FetchFor(ctx, plugin, protocol.Request{Method: "GET", Path: "https://api.example.org/v1/x"}); wireCode(orNone(err)) != CodeSource {
+			t.Errorf("in a test of %q: %v", plugin, err)
+		}
+	}
 }
 
 func orNone(err error) error {

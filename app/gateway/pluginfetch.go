@@ -17,12 +17,28 @@ func (h *host) Fetch(ctx context.Context, r protocol.Request) (protocol.Response
 	if h.who.Kind == Inside {
 		return protocol.Response{}, h.fail(fetchedInside())
 	}
-	all, err := h.s.sources(ctx)
-	if err != nil {
-		return protocol.Response{}, h.fail(err)
-	}
-	resp, err := h.s.fetcher(all, h.plugin).do(ctx, r)
+	resp, err := h.s.fetchFor(ctx, h.plugin, r)
 	return resp, h.fail(err)
+}
+
+// FetchFor does HTTP for a plugin that acts for nobody, while an operator tests it: to
+// the addresses that an operator has allowed it, and to no others. An error is a *protocol.Error.
+func (s *Service) FetchFor(ctx context.Context, plugin string, r protocol.Request) (protocol.Response, error) {
+	resp, err := s.fetchFor(ctx, plugin, r)
+	if err == nil {
+		return resp, nil
+	}
+	correlation := s.IDs()
+	s.explain(err, correlation)
+	return protocol.Response{}, wire(err, correlation)
+}
+
+func (s *Service) fetchFor(ctx context.Context, plugin string, r protocol.Request) (protocol.Response, error) {
+	all, err := s.sources(ctx)
+	if err != nil {
+		return protocol.Response{}, err
+	}
+	return s.fetcher(all, plugin).do(ctx, r)
 }
 
 func (f *fetcher) do(ctx context.Context, r protocol.Request) (protocol.Response, error) {

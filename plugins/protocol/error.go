@@ -42,7 +42,7 @@ func wireError(err error) *Error {
 	if errors.As(err, &e) && e != nil {
 		return e.clean()
 	}
-	return &Error{Code: CodeInternal, Text: "the call failed; the log of the side that answered has the cause"}
+	return &Error{Code: CodeInternal, Text: "the call failed; the server's log has the cause"}
 }
 
 // clean keeps an error within the vocabulary and its text within bounds and valid
@@ -52,8 +52,14 @@ func (e *Error) clean() *Error {
 	if !slices.Contains(Codes(), c.Code) {
 		c.Code = CodeInternal
 	}
-	if len(c.Text) > MaxErrorText {
-		c.Text = strings.ToValidUTF8(c.Text[:MaxErrorText], "")
-	}
+	c.Text = clipTo(c.Text, MaxErrorText)
 	return &c
+}
+
+// clipTo is at most the first n bytes of a text.
+func clipTo(text string, n int) string {
+	if len(text) > n {
+		return strings.ToValidUTF8(text[:n], "")
+	}
+	return text
 }

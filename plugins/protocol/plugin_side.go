@@ -2,6 +2,10 @@ package protocol
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
 	"sync/atomic"
 )
 
@@ -18,7 +22,23 @@ type work struct {
 	Ahead    *ahead   `json:"ahead,omitempty"` // what the host looked up for the request
 }
 
+// answer answers one call. What the adapter says in an *Error is for the other side;
+// any other error, or a panic, is for the plugin's author: it goes to standard error,
+// which the host keeps in its log as the plugin's words.
 func (a *adapterHandler) answer(ctx context.Context, f frame) (any, error) {
+	v, err := guarded(answerFunc(a.ask), ctx, f)
+	var meant *Error
+	if err != nil && ctx.Err() == nil && !errors.As(err, &meant) {
+		fmt.Fprintf(os.Stderr, "%s failed: %s\n", f.Name, strings.Join(strings.Fields(clipTo(err.Error(), MaxErrorText)), " "))
+	}
+	return v, err
+}
+
+type answerFunc func(context.Context, frame) (any, error)
+
+func (a answerFunc) answer(ctx context.Context, f frame) (any, error) { return a(ctx, f) }
+
+func (a *adapterHandler) ask(ctx context.Context, f frame) (any, error) {
 	if f.Name == "describe" {
 		d, err := a.adapter.Describe(ctx)
 		d.Parts = parts(a.adapter)

@@ -1,15 +1,18 @@
 package plug
 
 import (
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"tresor/app/fault"
 	"tresor/app/store"
 	"tresor/plugins/host"
+	"tresor/plugins/protocol"
 )
 
 // outside builds the plugin of testdata where an operator would put one.
@@ -179,6 +182,44 @@ func TestTheReportHoldsStepsAndNoSecret(t *testing.T) {
 	if p := r.page1("loopback"); p.Running {
 		t.Error("a plugin on demand goes on after its test")
 	}
+}
+
+// TestATestMayAskOutside: a plugin that acts for nobody asks, while it is tested, what
+// its operator has allowed it, and nothing when that is not wired. An error that was not
+// written for people is in the log and nowhere else.
+func TestATestMayAskOutside(t *testing.T) {
+	r := newRig(t)
+	r.mustAsk("echo", "/")
+	last := func(note string) protocol.Step {
+		t.Helper()
+		if _, err := r.SetSettings(t.Context(), operator, "echo", map[string]string{"note": note}); err != nil {
+			t.Fatal(err)
+		}
+		rep, err := r.Test(t.Context(), operator, "echo")
+		if err != nil || len(rep.Steps) == 0 {
+			t.Fatal(rep, err)
+		}
+		return rep.Steps[len(rep.Steps)-1]
+	}
+	if s := last("ask"); s.OK || !strings.Contains(s.Detail, "acts for nobody") {
+		t.Errorf("without a way outside: %+v", s)
+	}
+	r.Fetch = func(_ context.Context, plugin string, req protocol.Request) (protocol.Response, error) {
+		return protocol.Response{Status: 200, Body: []byte(plugin + " asked " + req.Path)}, nil
+	}
+	if s := last("ask"); !s.OK || !strings.Contains(s.Detail, "echo asked https://hub.test/info") {
+		t.Errorf("an allowed address: %+v", s)
+	}
+	if s := last("own error"); s.OK || strings.Contains(s.Detail, "author's words") || !strings.Contains(s.Detail, "log") {
+		t.Errorf("an author's error: %+v", s)
+	}
+	for range 200 {
+		if strings.Contains(r.logged.String(), "test failed: the author's words") {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Errorf("the author's error is in no log:\n%s", r.logged.String())
 }
 
 // TestAChangeIsThereWithItsEventOrNotAtAll: a transaction that fails leaves the

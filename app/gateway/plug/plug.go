@@ -53,6 +53,9 @@ type Deps struct {
 	// Host gives what a plugin may ask for while it tests its settings or polls, as
 	// one principal; nil, and for an empty principal: nothing.
 	Host func(principal, plugin string) protocol.Host
+	// Fetch does HTTP for a plugin without a principal while an operator tests it,
+	// within the addresses that are allowed it; nil: it asks nothing.
+	Fetch func(ctx context.Context, plugin string, r protocol.Request) (protocol.Response, error)
 	// Principal makes the principal that a polling plugin acts for and gives its
 	// id; nil: polling plugins act for nobody.
 	Principal func(ctx context.Context, actor access.Actor, name string) (string, error)

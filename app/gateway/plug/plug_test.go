@@ -1,13 +1,15 @@
 package plug
 
 import (
+	"bytes"
 	"context"
 	"errors"
-	"io"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -60,6 +62,13 @@ func (echo) TestConnection(ctx context.Context, s protocol.Settings, h protocol.
 	if s["note"] == "break" {
 		return nil, &protocol.Error{Code: protocol.CodeUnavailable, Text: "the other end is down"}
 	}
+	if s["note"] == "ask" {
+		resp, err := h.Fetch(ctx, protocol.Request{Method: "GET", Path: s["url"] + "/info"})
+		return []protocol.Step{{Name: "asked", OK: err == nil, Detail: fmt.Sprintf("%s %v", resp.Body, err)}}, nil
+	}
+	if s["note"] == "own error" {
+		return nil, errors.New("the author's words")
+	}
 	if _, err := h.Submit(ctx, protocol.JobRequest{Name: "x"}); err == nil {
 		return []protocol.Step{{Name: "authority", Detail: "a plugin without a principal submitted a job"}}, nil
 	}
@@ -93,7 +102,26 @@ type rig struct {
 	db  *store.DB
 	log *audit.Log
 	*Service
-	end func()
+	end    func()
+	logged lockedBuffer
+}
+
+// lockedBuffer is a log that is read while it is written.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }
 
 func newRig(t *testing.T) *rig {
@@ -129,7 +157,7 @@ func (r *rig) open() {
 	}
 	r.t.Cleanup(func() { os.RemoveAll(dir) })
 	s, err := Open(r.t.Context(), Deps{DB: r.db, Log: r.log, Key: filepath.Join(r.dir, "plugins.key"), Dir: dir, Exe: exe, Now: time.Now,
-		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), Version: "test",
+		Logger: slog.New(slog.NewTextHandler(&r.logged, nil)), Version: "test",
 		Builtins:  []Builtin{{Name: "echo", Enabled: true}, {Name: "loopback", OnDemand: true}},
 		Principal: func(context.Context, access.Actor, string) (string, error) { return "principal-1", nil },
 		Host:      func(principal, plugin string) protocol.Host { return nobody{s: r.Service, plugin: plugin} }})

@@ -123,7 +123,7 @@ func (s *Service) tryConnection(ctx context.Context, e *entry, remote *protocol.
 	if err != nil {
 		return []protocol.Step{{Name: "settings", Detail: fault.Message(err), Next: fault.Next(err)}}
 	}
-	steps, err := remote.TestConnection(ctx, set, s.host(e))
+	steps, err := remote.TestConnection(ctx, set, s.testHost(e))
 	if err != nil {
 		var own *protocol.Error
 		detail := "The plugin broke while it tested its settings."
