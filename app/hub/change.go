@@ -5,6 +5,7 @@ import (
 
 	"tresor/app/access"
 	"tresor/app/store"
+	"tresor/fed/trust"
 	"tresor/fed/wire"
 	"tresor/plugins/builtin/tes/model"
 )
@@ -33,18 +34,22 @@ func (w *worker) change(ctx context.Context, p part, do func(*store.Tx, *part) e
 
 func (p part) over() bool { return p.state == ended || p.state == denied || p.state == cancelled }
 
-// endPartsOf ends everything at a node that was revoked.
-func (s *Service) endPartsOf(tx *store.Tx, node string) error {
-	all, err := parts(tx, `WHERE p.node = ? AND p.state IN ('waiting', 'offered', 'accepted')`, node)
+// endPartsOf ends everything at a node that was revoked, or has revoked this hub.
+func (s *Service) endPartsOf(tx *store.Tx, peer trust.Peer) error {
+	why := "The node has revoked this hub"
+	if !peer.Revoked.IsZero() {
+		why = "The node was revoked at the hub"
+	}
+	all, err := parts(tx, `WHERE p.node = ? AND p.state IN ('waiting', 'offered', 'accepted')`, string(peer.ID))
 	if err != nil {
 		return err
 	}
 	for _, p := range all {
 		was := p.state
 		p.state, p.tes, p.code, p.trouble = denied, model.SystemError, string(wire.CodeRevoked), ""
-		p.text = "The node was revoked at the hub before its task had ended."
+		p.text = why + " before its task had ended."
 		if was == waiting {
-			p.text = "The node was revoked at the hub before the task was sent."
+			p.text = why + " before the task was sent."
 		}
 		if err := s.note(tx, access.System, "part.refused", "task:"+p.task, "", "node", p.node, "code", p.code); err != nil {
 			return err

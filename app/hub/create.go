@@ -83,12 +83,19 @@ func (s *Service) targets(ctx context.Context, c caller, t model.Task) ([]Projec
 	if err != nil {
 		return nil, err
 	}
+	var left []string
 	nodes := slices.DeleteFunc(p.Nodes, func(n ProjectNode) bool {
 		peer, ok := s.book.Peer(wire.KeyID(n.Node))
-		return !ok || !peer.Revoked.IsZero()
+		if ok && peer.Revoked.IsZero() && !peer.Left.IsZero() {
+			left = append(left, n.Name)
+		}
+		return !ok || peer.Gone()
 	})
 	tag, named := t.Tags[nodesTag]
 	if !named || strings.TrimSpace(tag) == "" {
+		if len(nodes) == 0 && len(left) > 0 {
+			return nil, fault.New(op, fault.Conflict, "No node of the project %s takes tasks: %s revoked this hub. Ask the hub's operator.", p.Slug, strings.Join(left, ", "))
+		}
 		if len(nodes) == 0 {
 			return nil, fault.New(op, fault.Conflict, "The project %s has no nodes yet. Ask the hub's operator to add some.", p.Slug)
 		}
@@ -98,6 +105,9 @@ func (s *Service) targets(ctx context.Context, c caller, t model.Task) ([]Projec
 	for word := range strings.SplitSeq(tag, "|") {
 		word = strings.TrimSpace(word)
 		i := slices.IndexFunc(nodes, func(n ProjectNode) bool { return strings.EqualFold(n.Name, word) })
+		if i < 0 && slices.ContainsFunc(left, func(name string) bool { return strings.EqualFold(name, word) }) {
+			return nil, fault.New(op, fault.Conflict, "The node %s has revoked this hub and takes no tasks of it. The project %s has: %s.", word, p.Slug, names(nodes))
+		}
 		if i < 0 {
 			return nil, fault.New(op, fault.Invalid, "The project %s has no node %q. It has: %s.", p.Slug, clip(word, 60), names(nodes))
 		}

@@ -53,7 +53,7 @@ func (s *Service) ConfirmNode(ctx context.Context, actor access.Actor, node stri
 		return n, err
 	}
 	if n.RevokedAt != nil {
-		return n, fault.New(op, fault.Conflict, "The node %s was revoked. It has to enrol again with a new key.", n.Name)
+		return n, fault.New(op, fault.Conflict, "The node %s was revoked, or has revoked this hub. It has to enrol again.", n.Name)
 	}
 	if n.ConfirmedAt != nil {
 		return n, nil
@@ -86,8 +86,9 @@ func (s *Service) RevokeNode(ctx context.Context, actor access.Actor, node, reas
 		return n, refused(op, err)
 	}
 	s.fed().Drop(wire.KeyID(n.ID))
+	p, _ := s.book.Peer(wire.KeyID(n.ID))
 	err = s.DB.Update(ctx, func(tx *store.Tx) error {
-		if err := s.endPartsOf(tx, n.ID); err != nil {
+		if err := s.endPartsOf(tx, p); err != nil {
 			return err
 		}
 		return s.note(tx, actor, "node.revoked", "node:"+n.ID, "")

@@ -136,7 +136,7 @@ func New(ctx context.Context, d Deps) (*Service, error) {
 	s.fed = sync.OnceValue(func() *fed.Hub {
 		return fed.New(fed.Options{
 			Name: d.Name, Identity: s.identity, Hosts: d.Hosts(), Book: s.book, Sequences: bookStore{s}, Now: d.Now, Log: d.Logger, Limits: d.Limits,
-			Enrolled: s.enrolled, Seen: s.seen,
+			Enrolled: s.enrolled, Left: s.left, Seen: s.seen,
 		})
 	})
 	return s, nil

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"time"
 
 	"tresor/app/access"
 	"tresor/app/fault"
@@ -57,17 +58,30 @@ func (s *Service) leaveParts(tx *store.Tx, id string) error {
 	return nil
 }
 
-// turn says whom a part waits for, in one sentence; empty when it waits for nobody.
-func (p part) turn(name string, online, fetching bool) string {
+// away says since when an absent node was not seen, and how to wait no longer: one
+// that has revoked this hub while it was down never comes back and is not heard of.
+func (p part) away(seen *time.Time) string {
+	since := " It was never here."
+	if seen != nil {
+		since = " It was last here on " + seen.UTC().Format("2006-01-02 at 15:04") + " UTC."
+	}
+	if p.wanted {
+		return since + " \"Stop waiting\" ends it without the node."
+	}
+	return since + " If it stays away, cancel the task; \"Stop waiting\" then ends it without the node."
+}
+
+// turn says whom a part waits for; empty when it waits for nobody.
+func (p part) turn(name string, seen *time.Time, online, fetching bool) string {
 	switch {
 	case p.over() || p.left:
 		return ""
 	case p.state == waiting && !online:
-		return name + " has to connect to this hub: the task is sent then."
+		return name + " has to connect to this hub: the task is sent then." + p.away(seen)
 	case p.state == waiting:
 		return "This hub sends the task next."
 	case !online:
-		return name + " has to connect to this hub again."
+		return name + " has to connect to this hub again." + p.away(seen)
 	case p.state == offered:
 		return name + " has to say whether it takes the task."
 	case fetching:

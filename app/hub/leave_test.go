@@ -24,7 +24,7 @@ func TestNobodyWaitsForEver(t *testing.T) {
 		r.untilPart(id, n.name, "runs", func(p Part) bool { return p.State == "RUNNING" })
 	}
 	east.offline(r)
-	if p := r.part(id, "east"); p.Turn != "east has to connect to this hub again." {
+	if p := r.part(id, "east"); !strings.HasPrefix(p.Turn, "east has to connect to this hub again. It was last here on 20") || !strings.HasSuffix(p.Turn, "cancel the task; \"Stop waiting\" then ends it without the node.") {
 		t.Errorf("whose turn it is: %q", p.Turn)
 	}
 	for name, c := range map[string]struct {
@@ -124,7 +124,8 @@ func TestTurn(t *testing.T) {
 		online, fetching bool
 		says             string
 	}{
-		{part{state: waiting}, false, false, "has to connect to this hub: the task is sent then"},
+		{part{state: waiting}, false, false, "has to connect to this hub: the task is sent then. It was never here."},
+		{part{state: accepted, wanted: true}, false, false, "here. \"Stop waiting\" ends it without the node."},
 		{part{state: waiting}, true, false, "This hub sends"},
 		{part{state: offered}, true, false, "has to say"},
 		{part{state: offered}, false, false, "has to connect to this hub again"},
@@ -137,7 +138,7 @@ func TestTurn(t *testing.T) {
 		{part{state: ended}, true, false, ""}, {part{state: denied}, true, false, ""}, {part{state: cancelled}, true, false, ""},
 		{part{state: accepted, left: true}, true, false, ""},
 	} {
-		if got := c.p.turn("north", c.online, c.fetching); (c.says == "") != (got == "") || !strings.Contains(got, c.says) {
+		if got := c.p.turn("north", nil, c.online, c.fetching); (c.says == "") != (got == "") || !strings.Contains(got, c.says) {
 			t.Errorf("%+v: %q", c.p, got)
 		}
 	}

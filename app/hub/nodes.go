@@ -117,6 +117,8 @@ func nodeView(st fed.Status, r *record, hubKey wire.Key) Node {
 	switch {
 	case !st.Peer.Revoked.IsZero():
 		n.State, n.RevokedAt = NodeRevoked, moment(st.Peer.Revoked)
+	case !st.Peer.Left.IsZero():
+		n.State, n.RevokedAt, n.Reason = NodeRevoked, moment(st.Peer.Left), "The node has revoked this hub."
 	case r.confirmedAt == nil:
 		n.State = NodeUnconfirmed
 	}

@@ -8,6 +8,7 @@ import (
 	"tresor/app/access"
 	"tresor/app/fault"
 	"tresor/app/store"
+	"tresor/fed/wire"
 )
 
 func readNodes(tx *store.Tx, p *Project) error {
@@ -26,7 +27,7 @@ func readNodes(tx *store.Tx, p *Project) error {
 	return rows.Err()
 }
 
-// nodeStates fills in which nodes are online.
+// nodeStates fills in which nodes are online, and which are gone for good.
 func (s *Service) nodeStates(all []Project) {
 	online := s.online()
 	for _, p := range all {
@@ -34,6 +35,9 @@ func (s *Service) nodeStates(all []Project) {
 			p.Nodes[i].State = NodeOffline
 			if online[p.Nodes[i].Node] {
 				p.Nodes[i].State = NodeOnline
+			}
+			if peer, ok := s.book.Peer(wire.KeyID(p.Nodes[i].Node)); ok && peer.Gone() {
+				p.Nodes[i].State = NodeRevoked
 			}
 		}
 	}
@@ -53,7 +57,7 @@ func (s *Service) recount() {
 	defer s.counting.Unlock()
 	m := map[string]bool{}
 	for _, st := range s.fed().Nodes() {
-		m[string(st.Peer.ID)] = st.Online && st.Peer.Revoked.IsZero()
+		m[string(st.Peer.ID)] = st.Online && !st.Peer.Gone()
 	}
 	s.up.Store(&m)
 }

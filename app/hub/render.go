@@ -68,7 +68,7 @@ func (s *Service) logsOf(tx *store.Tx, id string, state model.State) ([]model.Ta
 	if err != nil {
 		return nil, err
 	}
-	names, err := nodeNames(tx, id)
+	names, _, err := nodeNames(tx, id)
 	if err != nil {
 		return nil, err
 	}

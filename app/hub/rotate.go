@@ -22,7 +22,7 @@ func (s *Service) Overview(ctx context.Context, actor access.Actor) (Overview, e
 		o.Rotation = &Rotation{Next: string(k.Succession.New.ID()), Until: time.UnixMilli(k.Succession.Until).UTC()}
 	}
 	for _, st := range s.fed().Nodes() {
-		if !st.Peer.Revoked.IsZero() {
+		if st.Peer.Gone() {
 			continue
 		}
 		o.Nodes++
@@ -78,7 +78,7 @@ func (s *Service) settle(ctx context.Context) error {
 	}
 	next := k.Succession.New.ID()
 	for _, st := range s.fed().Nodes() {
-		if st.Peer.Revoked.IsZero() && st.Announced != next && s.Now().Before(time.UnixMilli(k.Succession.Until)) {
+		if !st.Peer.Gone() && st.Announced != next && s.Now().Before(time.UnixMilli(k.Succession.Until)) {
 			return nil
 		}
 	}

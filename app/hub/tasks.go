@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"strconv"
+	"time"
 
 	"tresor/app/access"
 	"tresor/app/fault"
@@ -124,7 +125,7 @@ func (s *Service) partViews(tx *store.Tx, id string, online map[string]bool) ([]
 	if err != nil {
 		return nil, err
 	}
-	names, err := nodeNames(tx, id)
+	names, contacts, err := nodeNames(tx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -132,7 +133,7 @@ func (s *Service) partViews(tx *store.Tx, id string, online map[string]bool) ([]
 	for _, p := range all {
 		v := Part{Node: p.node, Name: names[p.node], Online: online[p.node], State: string(p.tes), Delivery: p.state, Remote: p.remote, Code: p.code, Text: p.text,
 			Correlation: p.correlation, Trouble: p.trouble, LastSeen: when(p.seen), Messages: p.log.Messages, Result: results[p.node]}
-		v.Turn = p.turn(v.Name, v.Online, v.Result != nil && v.Result.State == "wanted")
+		v.Turn = p.turn(v.Name, contacts[p.node], v.Online, v.Result != nil && v.Result.State == "wanted")
 		if v.Messages == nil {
 			v.Messages = []string{}
 		}
@@ -141,21 +142,23 @@ func (s *Service) partViews(tx *store.Tx, id string, online map[string]bool) ([]
 	return out, nil
 }
 
-func nodeNames(tx *store.Tx, id string) (map[string]string, error) {
-	rows, err := tx.Query(`SELECT n.id, n.name FROM hub_node n JOIN hub_part p ON p.node = n.id WHERE p.task = ?`, id)
+// nodeNames gives the names of a task's nodes and when each was last seen.
+func nodeNames(tx *store.Tx, id string) (all map[string]string, seen map[string]*time.Time, err error) {
+	rows, err := tx.Query(`SELECT n.id, n.name, n.seen_at FROM hub_node n JOIN hub_part p ON p.node = n.id WHERE p.task = ?`, id)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer rows.Close()
-	all := map[string]string{}
+	all, seen = map[string]string{}, map[string]*time.Time{}
 	for rows.Next() {
 		var id, name string
-		if err := rows.Scan(&id, &name); err != nil {
-			return nil, err
+		var at *int64
+		if err := rows.Scan(&id, &name, &at); err != nil {
+			return nil, nil, err
 		}
-		all[id] = name
+		all[id], seen[id] = name, when(at)
 	}
-	return all, rows.Err()
+	return all, seen, rows.Err()
 }
 
 func (s *Service) resultViews(tx *store.Tx, id string) (map[string]*Result, error) {

@@ -34,7 +34,7 @@ type Node struct {
 	EnrolledAt  time.Time  `json:"enrolled_at"`
 	ConfirmedAt *time.Time `json:"confirmed_at"` // nil: the words were not compared yet, nothing is sent
 	ConfirmedBy string     `json:"confirmed_by,omitempty"`
-	RevokedAt   *time.Time `json:"revoked_at"`
+	RevokedAt   *time.Time `json:"revoked_at"` // here, or of this hub by the node: Reason says which
 	Reason      string     `json:"reason,omitempty"`
 	State       string     `json:"state"` // online, offline, unconfirmed, revoked
 	Since       *time.Time `json:"since"` // of the link

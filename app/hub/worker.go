@@ -43,7 +43,7 @@ func (s *Service) Run(ctx context.Context) error {
 	s.run = ctx
 	s.mu.Unlock()
 	for _, p := range s.book.Peers() {
-		if p.Revoked.IsZero() {
+		if !p.Gone() {
 			s.employ(string(p.ID))
 		}
 	}
@@ -63,17 +63,17 @@ func (s *Service) Run(ctx context.Context) error {
 }
 
 // keepHouse finishes a rotation that all know of, forgets old codes, deletes results
-// whose time is over, and ends what is left at revoked nodes: a crash, or a task that was
+// whose time is over, and ends what is left at nodes that are gone: a crash, or a task that was
 // being made, may have come between a revocation and its consequences.
 func (s *Service) keepHouse(ctx context.Context) error {
 	if err := s.settle(ctx); err != nil {
 		return err
 	}
 	for _, p := range s.book.Peers() {
-		if p.Revoked.IsZero() {
+		if !p.Gone() {
 			continue
 		}
-		err := s.DB.Update(ctx, func(tx *store.Tx) error { return s.endPartsOf(tx, string(p.ID)) })
+		err := s.DB.Update(ctx, func(tx *store.Tx) error { return s.endPartsOf(tx, p) })
 		if err != nil {
 			return err
 		}
@@ -167,6 +167,20 @@ func (w *worker) hurried() map[string]bool {
 
 // enrolled hears of a new node.
 func (s *Service) enrolled(p trust.Peer) { s.employ(string(p.ID)) }
+
+// left hears that a node has revoked this hub. What a crash leaves, keepHouse ends.
+func (s *Service) left(ctx context.Context, p trust.Peer) {
+	err := s.DB.Update(ctx, func(tx *store.Tx) error {
+		if err := s.endPartsOf(tx, p); err != nil {
+			return err
+		}
+		s.tellNodes(tx)
+		return s.note(tx, system, "node.left", nodeSubject(p.ID), "")
+	})
+	if err != nil {
+		s.Logger.Error("what a node's last word ends was not ended yet", "node", p.ID, "error", err)
+	}
+}
 
 // seen hears that a link began or ended.
 func (s *Service) seen(node wire.KeyID, at time.Time) {

@@ -125,6 +125,9 @@ func (h *Hub) welcome(r *http.Request, c *link.Conn, id Identity, ch wire.Challe
 	if key != hello.Node {
 		return wire.Refuse(wire.CodeUnknown, "the key is not enrolled here: enrol with a code first")
 	}
+	if hello.Leaves() {
+		return h.farewell(r, c, id, p, hello)
+	}
 	if hello.Next != nil {
 		if err := h.o.Book.Succeed(r.Context(), hello.Node.ID(), hello.Next); err != nil {
 			return err
@@ -134,6 +137,22 @@ func (h *Hub) welcome(r *http.Request, c *link.Conn, id Identity, ch wire.Challe
 		return err
 	}
 	return h.open(p, hello, id.Next, c)
+}
+
+// farewell takes the last word of a node, which concerns that node alone. Any key that
+// proves the node will do: during a change of keys it still signs with the old one.
+func (h *Hub) farewell(r *http.Request, c *link.Conn, id Identity, p trust.Peer, hello wire.Hello) error {
+	if err := h.o.Book.Leave(r.Context(), p.ID); err != nil {
+		return err
+	}
+	h.Drop(p.ID)
+	if p, ok := h.o.Book.Peer(p.ID); ok && h.o.Left != nil {
+		h.o.Left(r.Context(), p)
+	}
+	err := c.WriteMessage(wire.NewWelcome(hello, id.Key, h.o.Now(), nil).Encode())
+	c.Close()
+	h.o.Log.Info("node has revoked this hub", "node", p.Name, "err", err)
+	return nil
 }
 
 func (h *Hub) open(p trust.Peer, hello wire.Hello, next *wire.Succession, c *link.Conn) error {

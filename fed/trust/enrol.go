@@ -2,6 +2,7 @@ package trust
 
 import (
 	"context"
+	"time"
 
 	"tresor/fed/wire"
 )
@@ -60,13 +61,17 @@ func (b *Book) redeem(ctx context.Context, c *Code, key wire.Key, name, url stri
 		return Peer{}, wire.Refuse(wire.CodeCodeExpired, "this code is older than %v: make a new one", CodeLife)
 	case b.taken(key.ID()):
 		// Enrolled before, as when the other end lost what it pinned: the code is
-		// used up, and nothing else changes.
-		p, _, err := b.ByKey(key.ID())
+		// used up, one that had left is back, and nothing else changes.
+		p, _, err := b.holder(key.ID())
 		if err != nil {
 			return Peer{}, err
 		}
+		p.Left = time.Time{}
 		c.Used, c.UsedBy = b.now(), key.ID()
-		return p, b.store.Redeem(ctx, *c, p)
+		if err = b.store.Redeem(ctx, *c, p); err == nil {
+			b.believe(p)
+		}
+		return p, err
 	}
 	p := Peer{ID: key.ID(), Name: name, URL: url, Pins: []Pin{{Key: key, From: b.now()}}, Enrolled: b.now()}
 	c.Used, c.UsedBy = b.now(), key.ID()

@@ -60,6 +60,17 @@ func (b *Book) Revoke(ctx context.Context, id wire.KeyID, reason string) error {
 	})
 }
 
+// Leave notes that a peer has revoked this end. Nothing passes from then on; a new
+// code enrols the peer again, with the same key if it likes.
+func (b *Book) Leave(ctx context.Context, id wire.KeyID) error {
+	return b.edit(ctx, id, func(p *Peer) error {
+		if p.Left.IsZero() {
+			p.Left = b.now()
+		}
+		return nil
+	})
+}
+
 // RevokeKey stops believing one key of a peer, for good.
 func (b *Book) RevokeKey(ctx context.Context, id, key wire.KeyID) error {
 	return b.edit(ctx, id, func(p *Peer) error {

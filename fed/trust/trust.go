@@ -37,6 +37,7 @@ type Peer struct {
 	Enrolled time.Time  `json:"enrolled"`
 	Revoked  time.Time  `json:"revoked,omitzero"`
 	Reason   string     `json:"reason,omitempty"` // why it was revoked
+	Left     time.Time  `json:"left,omitzero"`    // when it said that it has revoked this end; zero: it has not
 }
 
 // Has reports whether id is or was a key of the peer.
@@ -48,6 +49,10 @@ func (p Peer) Has(id wire.KeyID) bool {
 	}
 	return false
 }
+
+// Gone reports whether nothing passes between the two ends any more: the peer was
+// revoked here, or has said that it revoked this end.
+func (p Peer) Gone() bool { return !p.Revoked.IsZero() || !p.Left.IsZero() }
 
 // Current gives the newest key.
 func (p Peer) Current() wire.Key { return p.Pins[len(p.Pins)-1].Key }
@@ -130,9 +135,18 @@ func (b *Book) Peer(id wire.KeyID) (p Peer, ok bool) {
 }
 
 // ByKey gives the peer that holds the key now. It refuses a key that was never
-// enrolled (CodeUnknown), was revoked alone or with its peer (CodeRevoked), or
-// was replaced (CodeKeyExpired).
+// enrolled (CodeUnknown), was revoked alone or with its peer, or belongs to one that
+// left (CodeRevoked), or was replaced (CodeKeyExpired).
 func (b *Book) ByKey(id wire.KeyID) (Peer, wire.Key, error) {
+	p, key, err := b.holder(id)
+	if err == nil && !p.Left.IsZero() {
+		err = wire.Refuse(wire.CodeRevoked, "%s has revoked this end: enrol again with a new code", p.Name)
+	}
+	return p, key, err
+}
+
+// holder is ByKey for a peer that may have left.
+func (b *Book) holder(id wire.KeyID) (Peer, wire.Key, error) {
 	b.mu.RLock()
 	at := b.byKey[id]
 	p, ok := b.peers[at.peer]

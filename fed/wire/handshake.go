@@ -16,7 +16,8 @@ type Challenge struct {
 	Time     int64  `json:"time"` // Unix milliseconds
 }
 
-// Hello is the node's answer: who it is, which host it dialled, signed.
+// Hello is the node's answer: who it is, which host it dialled, signed. A farewell
+// has the same form and ends with the hub's welcome: no link follows.
 type Hello struct {
 	Type     string      `json:"type"`
 	Version  int         `json:"version"`
@@ -85,19 +86,19 @@ func NewHello(c Challenge, host string, priv ed25519.PrivateKey, nonce Nonce, no
 }
 
 func (h Hello) canon() []byte {
-	return canon("hello", int64(h.Version), h.Host, h.Hub, h.Node[:], h.HubNonce[:], h.Nonce[:], h.Time, h.Next.canon())
+	return canon(h.Type, int64(h.Version), h.Host, h.Hub, h.Node[:], h.HubNonce[:], h.Nonce[:], h.Time, h.Next.canon())
 }
 
 // Encode gives the message.
 func (h Hello) Encode() []byte { return must(h) }
 
-// DecodeHello reads a hello; it checks its form only.
+// DecodeHello reads a hello or a farewell; it checks its form only.
 func DecodeHello(data []byte) (Hello, error) {
 	var h Hello
 	if err := decode(data, MaxMessage, &h); err != nil {
 		return h, err
 	}
-	if h.Type != "hello" || !h.Hub.Valid() || len(h.Host) > 300 {
+	if h.Type != "hello" && (!h.Leaves() || h.Next != nil) || !h.Hub.Valid() || len(h.Host) > 300 {
 		return h, Refuse(CodeMalformed, "the message is not a hello")
 	}
 	return h, nil

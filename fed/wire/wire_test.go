@@ -238,10 +238,11 @@ func FuzzMessages(f *testing.F) {
 	data, _ := e.Encode()
 	ch := NewChallenge(KeyOf(hub), Nonce{}, at)
 	hello := NewHello(ch, "h", hub, Nonce{}, at, NewSuccession(hub, newKey(f), at))
+	bye := NewFarewell(ch, "h", hub, Nonce{}, at)
 	en := NewEnrol(ch, "h", "n", Secret{}, hub, Nonce{}, at)
 	big, _ := largeEnvelope(f)
 	bigData, _ := big.Encode()
-	for _, seed := range [][]byte{data, bigData, ch.Encode(), hello.Encode(), NewWelcome(hello, hub, at, nil).Encode(), en.Encode(),
+	for _, seed := range [][]byte{data, bigData, ch.Encode(), hello.Encode(), bye.Encode(), NewWelcome(hello, hub, at, nil).Encode(), en.Encode(),
 		NewEnrolled(en, "n", Secret{}, hub, at).Encode(), Refuse(CodeBusy, "x").Encode()} {
 		f.Add(seed)
 	}
@@ -257,6 +258,9 @@ func FuzzMessages(f *testing.F) {
 		}
 		if h, err := DecodeHello(b); err == nil {
 			_ = h.Check(ch, []string{"h"}, at)
+			if h.Leaves() && h.Next != nil {
+				t.Error("a farewell named a successor")
+			}
 			if h.Next != nil {
 				_ = h.Next.Check(h.Node, at)
 			}

@@ -258,6 +258,7 @@ func TestPauseAndRevoke(t *testing.T) {
 	if l := r.state(id); l.State != "revoked" || l.Error != "they were broken into" || l.Next == "" {
 		t.Errorf("%+v", l)
 	}
+	until(t, "the hub was told", func() bool { p, ok := h.Book.Peer(r.id()); return ok && !p.Left.IsZero() })
 	dials := h.Relay.Dials.Load()
 	r.restart()
 	time.Sleep(200 * time.Millisecond)

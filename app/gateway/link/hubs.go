@@ -133,6 +133,7 @@ func (s *Service) followOne(ctx context.Context, h *hub, known map[string]gatewa
 	if p.State == gateway.Revoked {
 		err := s.book.Revoke(ctx, h.peer, p.Reason)
 		s.drop(h)
+		s.node.Leave(h.peer) // told after the cut, and not waited for
 		return err
 	}
 	s.node.Pause(h.peer, p.Paused)
