@@ -1,8 +1,9 @@
 export interface LiveEvent { type: string; at: string; data?: unknown }
 
 // watch follows one topic over the web socket and reconnects with growing
-// pauses. Every reconnect reports an event of type "resumed", because something
-// may have happened while nobody listened.
+// pauses. Every connection, the first one too, reports an event of type "resumed",
+// because something may have happened while nobody listened: also between the
+// page's first look and now.
 export function watch(topic: string, on: (e: LiveEvent) => void): () => void {
   let socket: WebSocket | null = null
   let timer = 0
@@ -11,8 +12,8 @@ export function watch(topic: string, on: (e: LiveEvent) => void): () => void {
   const open = () => {
     socket = new WebSocket(`${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/api/v1/live?topic=${encodeURIComponent(topic)}`)
     socket.onopen = () => {
-      if (tries > 0) on({ type: 'resumed', at: new Date().toISOString() })
       tries = 0
+      on({ type: 'resumed', at: new Date().toISOString() })
     }
     socket.onmessage = (m) => {
       try { on(JSON.parse(m.data as string) as LiveEvent) } catch { on({ type: 'changed', at: new Date().toISOString() }) }
