@@ -130,6 +130,10 @@ type File struct {
 	Size int64
 }
 
+// OutputsTooLarge begins the reason of a Refusal for which there was no room among all
+// outputs together; the bound in bytes follows.
+const OutputsTooLarge = "the outputs together are larger than "
+
 // Refusal is an output that was declared and exists, but may not be taken.
 type Refusal struct {
 	Path   string `json:"path"` // escaped by Printable: safe to show

@@ -76,7 +76,7 @@ func (s *Server) hubRoutes() []Route {
 		{Method: "POST", Path: task + "/end", Access: by(access.HubCancel), Summary: "Stop waiting for the nodes that have not ended a cancelled task", endpoint: get(s.hubEnd)},
 		{Method: "GET", Path: task + "/results/{node}", Access: by(access.HubResults), Summary: "Download what a node released of a task (zip)", endpoint: download("application/zip", s.hubResult)},
 		{Method: "DELETE", Path: task + "/results", Access: by(access.HubErase), Summary: "Delete the hub's copies of what the nodes released of a task; names and hashes stay", endpoint: get(s.hubDeleteResults)},
-		{Method: "DELETE", Path: task + "/results/{node}", Access: by(access.HubErase), Summary: "Delete the hub's copy of what one node released of a task", endpoint: get(s.hubDeleteResult)},
+		{Method: "DELETE", Path: task + "/results/{node}", Access: by(access.HubErase), Summary: "Delete the hub's copy of what one node released of a task", endpoint: get(s.hubDeleteResults)},
 		{Method: "GET", Path: "/hub/catalogue", Access: by(access.HubRead), Summary: "What the nodes choose to publish", endpoint: get(s.hubCatalogue)},
 		{Method: "GET", Path: "/hub/nodes/{node}/documents/{plugin}", Access: by(access.HubRead), Summary: "Read a document that a node's plugin publishes", Query: []string{"path!"}, endpoint: download("application/octet-stream", s.hubDocument)},
 		{Method: "GET", Path: "/hub/tokens", Access: at(SignedIn, access.TokenRead), Summary: "List your own tokens for programs", endpoint: get(s.hubTokens)},
@@ -197,11 +197,8 @@ func (s *Server) hubResult(c *call) error {
 	return nil
 }
 
+// hubDeleteResults deletes those of the node that the address names, or of all nodes.
 func (s *Server) hubDeleteResults(c *call) (hub.Task, error) {
-	return s.Hub.DeleteResults(c.ctx(), c.actor(), c.path("task"), "")
-}
-
-func (s *Server) hubDeleteResult(c *call) (hub.Task, error) {
 	return s.Hub.DeleteResults(c.ctx(), c.actor(), c.path("task"), c.path("node"))
 }
 

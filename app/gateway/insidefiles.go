@@ -27,14 +27,8 @@ const mostFiles = 4
 
 // Listing is a folder of the project's tree, as a program inside sees it.
 type Listing struct {
-	Files []Listed `json:"files"`
-	Next  string   `json:"next,omitempty"` // give it as ?after= for the rest
-}
-
-// Listed is one file of a Listing.
-type Listed struct {
-	tree.File
-	Executable bool `json:"executable,omitempty"`
+	Files []tree.File `json:"files"`
+	Next  string      `json:"next,omitempty"` // give it as ?after= for the rest
 }
 
 // projectFiles gives a program inside the files of its own project, so that a workflow
@@ -131,7 +125,7 @@ func (s *Service) listFiles(w http.ResponseWriter, r *http.Request, who Caller, 
 	if err != nil {
 		return err
 	}
-	out, same, tag := Listing{Files: []Listed{}}, false, ""
+	out, same, tag := Listing{Files: []tree.File{}}, false, ""
 	err = s.visit(r.Context(), who, func(tx *store.Tx, l lent, sees func(*store.Tx, tree.File) (bool, error)) error {
 		n, err := s.Tree.Change(tx, l.project.ID)
 		if err != nil {
@@ -178,7 +172,7 @@ func (out *Listing) add(tx *store.Tx, all []tree.File, sees func(*store.Tx, tree
 			return err
 		}
 		if ok {
-			out.Files = append(out.Files, Listed{File: f, Executable: f.Executable})
+			out.Files = append(out.Files, f)
 		}
 	}
 	if len(all) == tree.MaxPage {

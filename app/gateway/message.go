@@ -7,7 +7,7 @@ import (
 )
 
 // withheld says why a caller outside sees no output of programs.
-const withheld = "What the programs wrote to standard output and standard error stays inside. Only reviewed outputs leave this server."
+const withheld = "What the programs wrote to standard output and standard error stays inside. Only reviewed outputs leave the server that ran them."
 
 // inTree says why files that stay inside have no size and no hash outside.
 const inTree = "Outputs below file:///project/ stay inside: their sizes, their hashes and the names of files in folders are shown inside only."
@@ -16,7 +16,7 @@ const inTree = "Outputs below file:///project/ stay inside: their sizes, their h
 const nothingThere = "An output that the task names was not there, or held nothing."
 
 // codesInside says why a machine reads no other exit code than 0 and 1.
-const codesInside = "Exit codes other than 0 are shown as 1 outside this server, and times to the second."
+const codesInside = "Exit codes other than 0 are shown as 1 outside the server that ran it, and times to the second."
 
 func failedTask(j job.Job) bool {
 	for _, t := range j.Tasks {
@@ -68,10 +68,8 @@ func messages(p *party, t task, j job.Job) []string {
 // notTaken says that something which the task left was not taken. It names no file and
 // no number: a program chooses both.
 func notTaken(j job.Job) string {
-	for _, f := range j.Refused {
-		if strings.Contains(f.Reason, "together") {
-			return "Its outputs together are larger than its disk_gb, or than a task may leave here, so not all of them were taken. Ask for a larger disk_gb, or leave less."
-		}
+	if j.Outgrew() {
+		return "Its outputs together are larger than its disk_gb, or than a task may leave here, so not all of them were taken. Ask for a larger disk_gb, or leave less."
 	}
 	return "Some of what it left was not taken. The person who answers for it sees on the job's page what and why."
 }

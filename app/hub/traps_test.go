@@ -3,7 +3,6 @@ package hub
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -11,6 +10,7 @@ import (
 
 	"tresor/app/apptest/tesclient"
 	"tresor/fed/task"
+	"tresor/plugins/protocoltest"
 )
 
 // desk is a hub with two nodes for one trap.
@@ -34,8 +34,8 @@ func (d *desk) connect() { d.north.connect(d.rig); d.east.connect(d.rig) }
 func (d *desk) post(body string) string {
 	d.t.Helper()
 	status, _, answer := d.ask("POST", "/ga4gh/tes/v1/tasks", d.token, body)
-	id, _ := at(d.t, answer, "id").(string)
-	if status != 200 || id == "" || keysOf(d.t, answer) != "id" {
+	id, _ := protocoltest.At(d.t, answer, "id").(string)
+	if status != 200 || id == "" || protocoltest.KeysOf(d.t, answer) != "id" {
 		d.t.Fatalf("%d %s", status, answer)
 	}
 	return id
@@ -48,38 +48,6 @@ func (d *desk) read(path string) string {
 		d.t.Fatalf("%s: %d %s", path, status, body)
 	}
 	return body
-}
-
-func keysOf(t testing.TB, text string) string {
-	t.Helper()
-	var m map[string]json.RawMessage
-	if err := json.Unmarshal([]byte(text), &m); err != nil {
-		t.Fatalf("%v in %.200s", err, text)
-	}
-	return strings.Join(slices.Sorted(maps.Keys(m)), " ")
-}
-
-// at reads one value of a JSON text by keys and positions; nil when it is not there.
-func at(t testing.TB, text string, path ...any) any {
-	t.Helper()
-	var v any
-	if err := json.Unmarshal([]byte(text), &v); err != nil {
-		t.Fatalf("%v in %.200s", err, text)
-	}
-	for _, p := range path {
-		switch p := p.(type) {
-		case string:
-			m, _ := v.(map[string]any)
-			v = m[p]
-		case int:
-			l, _ := v.([]any)
-			if p >= len(l) {
-				return nil
-			}
-			v = l[p]
-		}
-	}
-	return v
 }
 
 var refusedHere = task.Answer{Status: 403, Header: map[string][]string{"Content-Type": {"application/json"}}, Body: []byte(`{"detail":"The lead said no."}`)}
@@ -144,7 +112,7 @@ var traps = map[string]func(t *testing.T, d *desk){
 		for _, state := range []string{"PAUSED", "UNKNOWN", "PREEMPTED", "CANCELING", "levitating"} {
 			d.east.set(state)
 			d.untilPart(id, "east", "says "+state, func(p Part) bool { return strings.Contains(p.Trouble, state) })
-			if got := at(t, d.read("/v1/tasks/"+id), "state"); got != "RUNNING" {
+			if got := protocoltest.At(t, d.read("/v1/tasks/"+id), "state"); got != "RUNNING" {
 				t.Errorf("%s at a node is %v here", state, got)
 			}
 			if body := d.read("/v1/tasks?state=" + map[bool]string{true: state, false: "PAUSED"}[state != "levitating"]); body != `{"tasks":[]}` {
@@ -172,7 +140,7 @@ var traps = map[string]func(t *testing.T, d *desk){
 					t.Errorf("%s: %d %s", form, status, body)
 				}
 			}
-			if got := at(t, d.read("/v1/tasks/"+id), "state"); got != "CANCELED" {
+			if got := protocoltest.At(t, d.read("/v1/tasks/"+id), "state"); got != "CANCELED" {
 				t.Errorf("%s: %v", form, got)
 			}
 		}
@@ -189,7 +157,7 @@ var traps = map[string]func(t *testing.T, d *desk){
 	"the default view is MINIMAL for get and list, exactly id and state": func(t *testing.T, d *desk) {
 		id := d.post(richTask)
 		for _, path := range []string{"", "?view=", "?view=MINIMAL"} {
-			if keys := keysOf(t, d.read("/v1/tasks/"+id+path)); keys != "id state" {
+			if keys := protocoltest.KeysOf(t, d.read("/v1/tasks/"+id+path)); keys != "id state" {
 				t.Errorf("%q: %s", path, keys)
 			}
 			if body := d.read("/v1/tasks" + path); body != `{"tasks":[{"id":"`+id+`","state":"QUEUED"}]}` {
@@ -247,10 +215,10 @@ var traps = map[string]func(t *testing.T, d *desk){
 		d.north.release("0123")
 		d.until(id, "COMPLETE")
 		body := d.read("/v1/tasks/" + id + "?view=BASIC")
-		if at(t, body, "logs", 0, "outputs", 0, "size_bytes") != "4" {
+		if protocoltest.At(t, body, "logs", 0, "outputs", 0, "size_bytes") != "4" {
 			t.Error(body)
 		}
-		address, _ := at(t, body, "logs", 0, "metadata", "results").(string)
+		address, _ := protocoltest.At(t, body, "logs", 0, "metadata", "results").(string)
 		if _, err := d.client().Fetch(t.Context(), address); err != nil {
 			t.Errorf("%s: %v", address, err)
 		}
@@ -265,7 +233,7 @@ var traps = map[string]func(t *testing.T, d *desk){
 		for _, v := range []string{"BASIC", "FULL"} {
 			body := d.read("/v1/tasks/" + id + "?view=" + v)
 			for i := range 2 {
-				if code, ok := at(t, body, "logs", i, "logs", 0, "exit_code").(float64); !ok || at(t, body, "logs", i, "metadata", "node") == "east" && code == 0 {
+				if code, ok := protocoltest.At(t, body, "logs", i, "logs", 0, "exit_code").(float64); !ok || protocoltest.At(t, body, "logs", i, "metadata", "node") == "east" && code == 0 {
 					t.Errorf("%s: %s", v, body)
 				}
 			}
@@ -278,7 +246,7 @@ var traps = map[string]func(t *testing.T, d *desk){
 		d.north.set("EXECUTOR_ERROR")
 		d.until(id, "EXECUTOR_ERROR")
 		body := d.read("/v1/tasks/" + id + "?view=FULL")
-		if at(t, body, "logs", 0, "metadata", "node") != "north" || at(t, body, "logs", 0, "logs", 0, "exit_code") == nil {
+		if protocoltest.At(t, body, "logs", 0, "metadata", "node") != "north" || protocoltest.At(t, body, "logs", 0, "logs", 0, "exit_code") == nil {
 			t.Error(body)
 		}
 	},
@@ -288,14 +256,14 @@ var traps = map[string]func(t *testing.T, d *desk){
 		id := d.create("north")
 		d.until(id, "SYSTEM_ERROR")
 		body := d.read("/v1/tasks/" + id + "?view=FULL")
-		if !strings.Contains(fmt.Sprint(at(t, body, "logs", 0, "system_logs")), "The lead said no.") || at(t, body, "logs", 0, "start_time") != nil {
+		if !strings.Contains(fmt.Sprint(protocoltest.At(t, body, "logs", 0, "system_logs")), "The lead said no.") || protocoltest.At(t, body, "logs", 0, "start_time") != nil {
 			t.Error(body)
 		}
 	},
 	"what the server owns is ignored, and so is what it does not know": func(t *testing.T, d *desk) {
 		id := d.post(`{"id":"mine","state":"COMPLETE","logs":[{"system_logs":["FORGED"]}],"creation_time":"1999-01-01T00:00:00Z","executors":[{"image":"i","command":["a"],"gpu":1}],"future":{"a":null},"inputs":[{"path":"/a","content":"x","etag":2}]}`)
 		body := d.read("/v1/tasks/" + id + "?view=FULL")
-		if id == "mine" || at(t, body, "state") != "QUEUED" {
+		if id == "mine" || protocoltest.At(t, body, "state") != "QUEUED" {
 			t.Error(body)
 		}
 		for _, s := range []string{"FORGED", "1999", "future", "gpu", "etag", "mine"} {
@@ -322,7 +290,7 @@ var traps = map[string]func(t *testing.T, d *desk){
 			}
 		}
 		body := d.read("/v1/tasks/" + id + "?view=BASIC")
-		if at(t, body, "inputs", 0, "type") != "FILE" || at(t, body, "outputs", 0, "type") != "FILE" || !strings.Contains(body, `"cpu_cores":4,`) {
+		if protocoltest.At(t, body, "inputs", 0, "type") != "FILE" || protocoltest.At(t, body, "outputs", 0, "type") != "FILE" || !strings.Contains(body, `"cpu_cores":4,`) {
 			t.Errorf("type or cores: %s", body)
 		}
 	},
@@ -350,17 +318,17 @@ var traps = map[string]func(t *testing.T, d *desk){
 		} {
 			body := d.read("/v1/tasks?" + query)
 			var got []string
-			for i := 0; at(t, body, "tasks", i) != nil; i++ {
-				got = append(got, at(t, body, "tasks", i, "id").(string))
+			for i := 0; protocoltest.At(t, body, "tasks", i) != nil; i++ {
+				got = append(got, protocoltest.At(t, body, "tasks", i, "id").(string))
 			}
-			if !slices.Equal(got, want) || at(t, body, "next_page_token") != nil {
+			if !slices.Equal(got, want) || protocoltest.At(t, body, "next_page_token") != nil {
 				t.Errorf("%s: %s", query, body)
 			}
 		}
 	},
 	"service-info names the version of the specification, and stays the same": func(t *testing.T, d *desk) {
 		body := d.read("/v1/service-info")
-		if at(t, body, "type", "version") != "1.1.0" || at(t, body, "type", "artifact") != "tes" || at(t, body, "storage") != nil || !strings.HasPrefix(at(t, body, "organization", "url").(string), "http") {
+		if protocoltest.At(t, body, "type", "version") != "1.1.0" || protocoltest.At(t, body, "type", "artifact") != "tes" || protocoltest.At(t, body, "storage") != nil || !strings.HasPrefix(protocoltest.At(t, body, "organization", "url").(string), "http") {
 			t.Error(body)
 		}
 		if again := d.read("/service-info"); again != body {

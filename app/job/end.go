@@ -3,7 +3,9 @@ package job
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -235,4 +237,9 @@ func (s *Service) settleTasks(tx *store.Tx, j *Job, end *ending) error {
 		}
 	}
 	return nil
+}
+
+// Outgrew reports whether something was not taken because all outputs together were too large.
+func (j Job) Outgrew() bool {
+	return slices.ContainsFunc(j.Refused, func(f sandbox.Refusal) bool { return strings.HasPrefix(f.Reason, sandbox.OutputsTooLarge) })
 }

@@ -215,7 +215,7 @@ func TestFilesThatAreRefused(t *testing.T) {
 		{"dash", sandbox.File{Path: "/work/out/-rf", Size: 1}, "x", "starts with '-'"},
 		{"negative size", sandbox.File{Path: "/work/out/a", Size: -1}, "", "not a number"},
 		{"twice", sandbox.File{Path: "/work/out/first.txt", Size: 1}, "x", "twice"},
-		{"too large", sandbox.File{Path: "/work/out/a", Size: 100}, strings.Repeat("x", 100), "50 bytes in all"},
+		{"too large", sandbox.File{Path: "/work/out/a", Size: 100}, strings.Repeat("x", 100), "together are larger than 50 bytes"},
 		{"shorter than announced", sandbox.File{Path: "/work/out/a", Size: 10}, "x", "announced with 10 bytes and held 1"},
 		{"longer than announced", sandbox.File{Path: "/work/out/a", Size: 2}, "xyz", "announced with 2 bytes and held 3"},
 		{"endless", sandbox.File{Path: "/work/out/a", Size: 2}, strings.Repeat("x", 1<<20), "held 3"},

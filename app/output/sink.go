@@ -143,7 +143,7 @@ func (k *Sink) admit(f sandbox.File) (name, why string) {
 	case len(k.staged) >= k.caps.Files:
 		return "", fmt.Sprintf("a job may leave %d files", k.caps.Files)
 	case f.Size > k.caps.Bytes-k.bytes:
-		return "", fmt.Sprintf("a job may leave %d bytes in all its files together", k.caps.Bytes)
+		return "", fmt.Sprintf("%s%d bytes", sandbox.OutputsTooLarge, k.caps.Bytes)
 	}
 	return name, ""
 }

@@ -32,7 +32,7 @@ type File struct {
 	Job       string    `json:"job"`  // that wrote it; empty: none
 	CreatedAt time.Time `json:"created_at"`
 
-	Executable bool `json:"-"` // programs inside may run it
+	Executable bool `json:"executable,omitempty"` // programs inside may run it
 }
 
 // Deps is what the service works with.

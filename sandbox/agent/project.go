@@ -35,7 +35,7 @@ type Project struct {
 	files   map[string]*known // by path below the folder
 	waiting map[string]remote // versions that the folder has not seen because the command's own file is in their place
 	tag     string            // of the last list that was read to its end
-	bytes   int64             // fetched
+	bytes   int64             // of all files
 	said    map[string]bool
 	over    Refusals // what Finish could not keep
 }
@@ -44,9 +44,11 @@ type Project struct {
 type known struct {
 	sum   string // SHA-256 of the version that the folder has seen
 	stamp stamp  // of the file when it had that content; zero: look again
+	size  int64  // bytes of that version
 }
 
-// The most that is fetched into one folder. Beyond it files stay behind the task service.
+// The most that a folder has in common with the project before no more is fetched into it.
+// Beyond it files stay behind the task service.
 var (
 	mostProjectFiles = 20_000
 	mostProjectBytes = int64(4 << 30)
@@ -57,6 +59,15 @@ var (
 func NewProject(target, where string, limit int64, dial func(context.Context) (net.Conn, error), say func(string, ...any)) *Project {
 	return &Project{target: target, where: where, say: say, limit: limit, link: newProjectLink(target, dial),
 		files: map[string]*known{}, waiting: map[string]remote{}, said: map[string]bool{}}
+}
+
+// know notes the version of a file that both sides have now.
+func (p *Project) know(name string, k *known) {
+	if was := p.files[name]; was != nil {
+		p.bytes -= was.size
+	}
+	p.files[name] = k
+	p.bytes += k.size
 }
 
 // once says a thing about a file, one time; after a hundred no more.

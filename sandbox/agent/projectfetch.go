@@ -79,7 +79,7 @@ func (p *Project) take(ctx context.Context, v *volume, f remote) (bool, error) {
 	var denied *Denial
 	switch {
 	case err == nil:
-		p.files[name], p.bytes = &known{f.SHA256, s}, p.bytes+f.Size
+		p.know(name, &known{f.SHA256, s, f.Size})
 	case errors.As(err, &denied) && final(err): // it has changed again: the next list has it
 	case errors.As(err, new(plain)):
 		p.waiting[name] = f
@@ -109,7 +109,7 @@ func (p *Project) replaceable(v *volume, name string, f remote, k *known) bool {
 	case err == nil && k != nil && sum == k.sum:
 		return true
 	case err == nil && sum == f.SHA256:
-		p.files[name] = &known{f.SHA256, file.settled}
+		p.know(name, &known{f.SHA256, file.settled, f.Size})
 	default:
 		p.waiting[name] = f
 		p.once(name, "changed here and in the project: the project's version was not fetched. Remove this one to get it")

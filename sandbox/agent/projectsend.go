@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"path"
 	"slices"
 	"time"
@@ -137,7 +136,9 @@ func (p *Project) batch(ctx context.Context, news []found) (n int, err error) {
 		return nil
 	})
 	if err == nil {
-		maps.Copy(p.files, sent)
+		for name, k := range sent {
+			p.know(name, k)
+		}
 	}
 	return n, err
 }
@@ -181,7 +182,7 @@ func (p *Project) pack(w *tar.Writer, v *volume, name string) (*known, error) {
 	} else if n != size || unchanged(file.File, &file.stat) != nil {
 		return nil, errMoving
 	}
-	return &known{hex.EncodeToString(sum.Sum(nil)), file.settled}, nil
+	return &known{hex.EncodeToString(sum.Sum(nil)), file.settled, size}, nil
 }
 
 // What the task service is told about the version of a file that the folder has seen; app/gateway reads it.

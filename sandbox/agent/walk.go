@@ -175,7 +175,7 @@ func (w *Walker) refuses(p string, st *unix.Stat_t) string {
 	case w.files >= w.Limits.OutputFiles:
 		return fmt.Sprintf("more than %d files", w.Limits.OutputFiles)
 	case st.Size > w.Limits.OutputBytes-w.bytes:
-		return fmt.Sprintf("the outputs together are larger than %d bytes", w.Limits.OutputBytes)
+		return fmt.Sprintf("%s%d bytes", sandbox.OutputsTooLarge, w.Limits.OutputBytes)
 	}
 	return ""
 }

@@ -25,10 +25,12 @@ func ServicePID(s *Service) int {
 	return s.proc.Pid
 }
 
-// Quick makes a service that is given up after misses unanswered pulses.
-func Quick(o ServiceOptions, every time.Duration, misses int) ServiceOptions {
-	o.pulse = pulse{every: every, limit: every, misses: misses}
-	return o
+// Quick has services that are started until restore is called given up after misses
+// unanswered pulses.
+func Quick(every time.Duration, misses int) (restore func()) {
+	old := pulses
+	pulses = pulse{every: every, limit: every, misses: misses}
+	return func() { pulses = old }
 }
 
 // CallsBeforeRestart is how many unanswered calls end the service.

@@ -68,7 +68,8 @@ func (r *Runner) create(ctx context.Context, b body) error {
 // post sends a create body, one at a time: Podman's reader of /etc/subuid is not safe
 // against two creates at once. Then it says now and then that the account has no ranges,
 // which fit has seen, or dies of a fault of memory, and all calls with it. Another
-// program of the account can still meet ours, so what it says is tried again.
+// program of the account can still meet ours, and so can the warming of an image, which
+// takes too long to be waited for; so what it says is tried again.
 func (r *Runner) post(ctx context.Context, b body) (err error) {
 	r.creating.Lock()
 	defer r.creating.Unlock()

@@ -25,8 +25,6 @@ type ServiceOptions struct {
 	RunDir     string       // tells this appliance's socket from another's
 	Executable string       // a program that runs ShimMain for "podman-shim"; empty: this one
 	Log        *slog.Logger // nil discards
-
-	pulse pulse // tests only; zero: pulses
 }
 
 // Service is a `podman system service` that is kept running. Containers do not depend on
@@ -57,9 +55,6 @@ func StartService(ctx context.Context, o ServiceOptions) (*Service, error) {
 	s := &Service{o: o, pulse: pulses, hung: make(chan time.Time, hungCalls), stop: make(chan struct{}), stopped: make(chan struct{}), cgroups: detectCgroups()}
 	if err := s.prepare(ctx); err != nil {
 		return nil, err
-	}
-	if o.pulse.every > 0 {
-		s.pulse = o.pulse
 	}
 	first := make(chan error, 1)
 	go s.watch(first)

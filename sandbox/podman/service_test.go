@@ -77,7 +77,8 @@ func TestServiceKilled(t *testing.T) {
 // again; one whose calls were slow long ago is left alone.
 func TestServiceHangs(t *testing.T) {
 	start := func(t *testing.T) *podman.Service {
-		s, err := podman.StartService(t.Context(), podman.Quick(podman.ServiceOptions{Account: account, RunDir: t.TempDir(), Executable: rig.program}, time.Second, 3))
+		defer podman.Quick(time.Second, 3)()
+		s, err := podman.StartService(t.Context(), podman.ServiceOptions{Account: account, RunDir: t.TempDir(), Executable: rig.program})
 		if err != nil {
 			t.Fatal(err)
 		}

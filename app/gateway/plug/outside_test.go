@@ -214,12 +214,12 @@ func TestATestMayAskOutside(t *testing.T) {
 		t.Errorf("an author's error: %+v", s)
 	}
 	for range 200 {
-		if strings.Contains(r.logged.String(), "test failed: the author's words") {
+		if strings.Contains(r.logged(), "test failed: the author's words") {
 			return
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	t.Errorf("the author's error is in no log:\n%s", r.logged.String())
+	t.Errorf("the author's error is in no log:\n%s", r.logged())
 }
 
 // TestAChangeIsThereWithItsEventOrNotAtAll: a transaction that fails leaves the

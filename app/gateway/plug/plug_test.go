@@ -1,7 +1,6 @@
 package plug
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -102,26 +100,17 @@ type rig struct {
 	db  *store.DB
 	log *audit.Log
 	*Service
-	end    func()
-	logged lockedBuffer
+	end func()
+	out *os.File // the log
 }
 
-// lockedBuffer is a log that is read while it is written.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
+// logged is what the log holds now.
+func (r *rig) logged() string {
+	b, err := os.ReadFile(r.out.Name())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return string(b)
 }
 
 func newRig(t *testing.T) *rig {
@@ -136,6 +125,10 @@ func newRig(t *testing.T) *rig {
 	if r.log, err = audit.Open(t.Context(), r.db, filepath.Join(r.dir, "audit.key"), "tresor/test"); err != nil {
 		t.Fatal(err)
 	}
+	if r.out, err = os.Create(filepath.Join(r.dir, "log")); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.out.Close() })
 	r.open()
 	t.Cleanup(func() { r.end() })
 	return r
@@ -157,7 +150,7 @@ func (r *rig) open() {
 	}
 	r.t.Cleanup(func() { os.RemoveAll(dir) })
 	s, err := Open(r.t.Context(), Deps{DB: r.db, Log: r.log, Key: filepath.Join(r.dir, "plugins.key"), Dir: dir, Exe: exe, Now: time.Now,
-		Logger: slog.New(slog.NewTextHandler(&r.logged, nil)), Version: "test",
+		Logger: slog.New(slog.NewTextHandler(r.out, nil)), Version: "test",
 		Builtins:  []Builtin{{Name: "echo", Enabled: true}, {Name: "loopback", OnDemand: true}},
 		Principal: func(context.Context, access.Actor, string) (string, error) { return "principal-1", nil },
 		Host:      func(principal, plugin string) protocol.Host { return nobody{s: r.Service, plugin: plugin} }})

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"tresor/plugins/protocol"
+	"tresor/plugins/protocoltest"
 )
 
 func TestEveryFieldReachesTheHost(t *testing.T) {
@@ -41,7 +42,7 @@ func TestEveryFieldReachesTheHost(t *testing.T) {
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("\n got %+v\nwant %+v", got, want)
 	}
-	if keys := keysOf(t, string(doc)); keys != "description executors inputs name outputs resources tags volumes" {
+	if keys := protocoltest.KeysOf(t, string(doc)); keys != "description executors inputs name outputs resources tags volumes" {
 		t.Errorf("the document has %s", keys)
 	}
 }

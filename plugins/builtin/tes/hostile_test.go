@@ -13,6 +13,7 @@ import (
 	"tresor/plugins/builtin/tes"
 	"tresor/plugins/builtin/tes/model"
 	"tresor/plugins/protocol"
+	"tresor/plugins/protocoltest"
 )
 
 func TestHostileBodies(t *testing.T) {
@@ -89,7 +90,7 @@ func TestDocumentsThatAreNone(t *testing.T) {
 		d.host.move(id, func(s *protocol.JobState) { s.Document = []byte(doc) })
 		for _, v := range []string{"MINIMAL", "BASIC", "FULL"} {
 			body := d.get("/v1/tasks?view=" + v)
-			if at(t, body, "tasks", 0, "id") != id {
+			if protocoltest.At(t, body, "tasks", 0, "id") != id {
 				t.Errorf("%q in %s: %s", doc, v, body)
 			}
 		}
@@ -103,7 +104,7 @@ func TestManyAtOnce(t *testing.T) {
 		wg.Go(func() {
 			for j := range 20 {
 				id := d.create(task(fmt.Sprintf(`"name":"c%d-%d"`, i, j)))
-				if at(t, d.get("/v1/tasks/"+id+"?view=BASIC"), "name") != fmt.Sprintf("c%d-%d", i, j) {
+				if protocoltest.At(t, d.get("/v1/tasks/"+id+"?view=BASIC"), "name") != fmt.Sprintf("c%d-%d", i, j) {
 					t.Error("another client's task")
 				}
 			}
@@ -133,7 +134,7 @@ func FuzzCreate(f *testing.F) {
 			}
 			return
 		}
-		id := at(t, string(resp.Body), "id").(string)
+		id := protocoltest.At(t, string(resp.Body), "id").(string)
 		h.move(id, func(s *protocol.JobState) { s.StartedAt = s.CreatedAt })
 		for v, kind := range map[string]string{"MINIMAL": "minimal", "BASIC": "task", "FULL": "task"} {
 			resp, err := tes.New().ServeRequest(context.Background(), protocol.Request{Path: "/tasks/" + id, Query: "view=" + v}, h)
@@ -184,7 +185,7 @@ func FuzzToken(f *testing.F) {
 	}
 	given := map[string]bool{"": true}
 	for size := 1; size < 3; size++ {
-		token, _ := at(f, string(ask(fmt.Sprintf("page_size=%d", size)).Body), "next_page_token").(string)
+		token, _ := protocoltest.At(f, string(ask(fmt.Sprintf("page_size=%d", size)).Body), "next_page_token").(string)
 		given[token] = true
 		f.Add(token)
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"tresor/plugins/protocol"
+	"tresor/plugins/protocoltest"
 )
 
 // walk follows the tokens and gives the ids in order and the sizes of the pages.
@@ -16,12 +17,12 @@ func (d *door) walk(query string) (ids []string, pages []int) {
 	token := ""
 	for {
 		body := d.get("/v1/tasks?" + query + "&page_token=" + url.QueryEscape(token))
-		tasks, _ := at(d.t, body, "tasks").([]any)
+		tasks, _ := protocoltest.At(d.t, body, "tasks").([]any)
 		pages = append(pages, len(tasks))
 		for _, task := range tasks {
 			ids = append(ids, task.(map[string]any)["id"].(string))
 		}
-		next, _ := at(d.t, body, "next_page_token").(string)
+		next, _ := protocoltest.At(d.t, body, "next_page_token").(string)
 		if next == "" {
 			return ids, pages
 		}
@@ -138,8 +139,8 @@ func TestFilters(t *testing.T) {
 func TestListRefuses(t *testing.T) {
 	d := open(t)
 	d.fill(3)
-	token, _ := at(t, d.get("/v1/tasks?page_size=1"), "next_page_token").(string)
-	filtered, _ := at(t, d.get("/v1/tasks?page_size=1&name_prefix=task"), "next_page_token").(string)
+	token, _ := protocoltest.At(t, d.get("/v1/tasks?page_size=1"), "next_page_token").(string)
+	filtered, _ := protocoltest.At(t, d.get("/v1/tasks?page_size=1&name_prefix=task"), "next_page_token").(string)
 	flipped := []byte(token)
 	flipped[len(flipped)-3]++
 	tags := strings.Repeat("tag_key=a&", 51)

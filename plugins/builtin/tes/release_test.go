@@ -7,6 +7,7 @@ import (
 
 	"tresor/plugins/builtin/tes"
 	"tresor/plugins/protocol"
+	"tresor/plugins/protocoltest"
 )
 
 // released makes a task whose outputs are released and gives its FULL view.
@@ -22,13 +23,13 @@ func released(d *door) string {
 func TestOutputsAreWhereTheyAreSaidToBe(t *testing.T) {
 	d := open(t)
 	body := released(d)
-	outputs, _ := at(t, body, "logs", 0, "outputs").([]any)
-	if len(outputs) != 3 || at(t, body, "logs", 0, "outputs", 0, "url") != "file:///project/parts/a.part" {
+	outputs, _ := protocoltest.At(t, body, "logs", 0, "outputs").([]any)
+	if len(outputs) != 3 || protocoltest.At(t, body, "logs", 0, "outputs", 0, "url") != "file:///project/parts/a.part" {
 		t.Fatalf("%v", outputs)
 	}
 	base := d.server.URL + "/ga4gh/tes"
 	for i, want := range map[int]string{1: "a,b\n", 2: "LOG"} {
-		u := at(t, body, "logs", 0, "outputs", i, "url").(string)
+		u := protocoltest.At(t, body, "logs", 0, "outputs", i, "url").(string)
 		path, ok := strings.CutPrefix(u, base)
 		if !ok {
 			t.Fatalf("the output lies at %s", u)
@@ -39,11 +40,11 @@ func TestOutputsAreWhereTheyAreSaidToBe(t *testing.T) {
 			}
 		}
 	}
-	zip := at(t, body, "logs", 0, "metadata", "release").(string)
+	zip := protocoltest.At(t, body, "logs", 0, "metadata", "release").(string)
 	if r := d.send("GET", strings.TrimPrefix(zip, base), ""); r.body != "zip of rel-1" || r.header.Get("Content-Type") != "application/zip" {
 		t.Errorf("%s: %+v", zip, r)
 	}
-	if at(t, body, "logs", 0, "metadata", "project") != "aurora" {
+	if protocoltest.At(t, body, "logs", 0, "metadata", "project") != "aurora" {
 		t.Error(body)
 	}
 }
@@ -80,7 +81,7 @@ func TestWithoutABaseAddressesAreOfTheDoor(t *testing.T) {
 		s.State, s.Release, s.Outputs = "released", "r", []protocol.OutputFile{{Path: "/a", Target: "x", Release: "r"}}
 	})
 	resp, err := tes.New().ServeRequest(context.Background(), protocol.Request{Path: "/tasks/" + state.ID, Query: "view=BASIC"}, h)
-	if err != nil || at(t, string(resp.Body), "logs", 0, "outputs", 0, "url") != "/ga4gh/tes/releases/r/a" {
+	if err != nil || protocoltest.At(t, string(resp.Body), "logs", 0, "outputs", 0, "url") != "/ga4gh/tes/releases/r/a" {
 		t.Errorf("%v %s", err, resp.Body)
 	}
 }
@@ -88,17 +89,17 @@ func TestWithoutABaseAddressesAreOfTheDoor(t *testing.T) {
 func TestServiceInfo(t *testing.T) {
 	d := open(t)
 	body := d.get("/service-info")
-	if at(t, body, "id") != "tresor.tes" || at(t, body, "organization", "url") != d.server.URL || at(t, body, "documentationUrl") != d.server.URL+"/docs/pages/tes" || at(t, body, "contactUrl") != nil {
+	if protocoltest.At(t, body, "id") != "tresor.tes" || protocoltest.At(t, body, "organization", "url") != d.server.URL || protocoltest.At(t, body, "documentationUrl") != d.server.URL+"/docs/pages/tes" || protocoltest.At(t, body, "contactUrl") != nil {
 		t.Error(body)
 	}
 	d.set = protocol.Settings{"service_name": "Nord", "organisation_name": "Clinic", "organisation_url": "https://clinic.example", "contact": "mailto:a@clinic.example", "documentation_url": "https://clinic.example/tre"}
 	body = d.get("/service-info")
-	if strict("info", body) != nil || at(t, body, "name") != "Nord" || at(t, body, "organization", "name") != "Clinic" || at(t, body, "contactUrl") != "mailto:a@clinic.example" || at(t, body, "documentationUrl") != "https://clinic.example/tre" {
+	if strict("info", body) != nil || protocoltest.At(t, body, "name") != "Nord" || protocoltest.At(t, body, "organization", "name") != "Clinic" || protocoltest.At(t, body, "contactUrl") != "mailto:a@clinic.example" || protocoltest.At(t, body, "documentationUrl") != "https://clinic.example/tre" {
 		t.Error(body)
 	}
 	for base, id := range map[string]string{"https://tre.Clinic.example:8443/ga4gh/tes": "example.clinic.tre.tes", "https://[::1]:8443/ga4gh/tes": "tresor.tes", "": "local.tes.tes", "http://tes.local/ga4gh/tes": "local.tes.tes", "::bad": "local.tes.tes"} {
 		resp, err := tes.New().ServeRequest(context.Background(), protocol.Request{Path: "/service-info", Base: base}, newMemory())
-		if err != nil || strict("info", string(resp.Body)) != nil || at(t, string(resp.Body), "id") != id {
+		if err != nil || strict("info", string(resp.Body)) != nil || protocoltest.At(t, string(resp.Body), "id") != id {
 			t.Errorf("%s: %v %s", base, err, resp.Body)
 		}
 	}

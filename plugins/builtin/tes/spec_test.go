@@ -14,6 +14,7 @@ import (
 	"github.com/getkin/kin-openapi/routers"
 
 	"tresor/plugins/protocol"
+	"tresor/plugins/protocoltest"
 )
 
 const specFile = "ga4gh-tes-1.1.openapi.yaml"
@@ -101,8 +102,8 @@ func TestAnswersAreOfThePublishedSpecification(t *testing.T) {
 	d := open(t)
 	d.conforms(doc, "GET", "/service-info", "")
 	d.conforms(doc, "GET", "/tasks?view=BASIC&page_size=3&name_prefix=a&state=QUEUED&tag_key=a&tag_value=b", "")
-	id := at(t, d.conforms(doc, "POST", "/tasks", plain), "id").(string)
-	other := at(t, d.conforms(doc, "POST", "/tasks", strings.NewReplacer(`"id":"mine","state":"COMPLETE","creation_time":"x",`, "").Replace(rich)), "id").(string)
+	id := protocoltest.At(t, d.conforms(doc, "POST", "/tasks", plain), "id").(string)
+	other := protocoltest.At(t, d.conforms(doc, "POST", "/tasks", strings.NewReplacer(`"id":"mine","state":"COMPLETE","creation_time":"x",`, "").Replace(rich)), "id").(string)
 	for _, kind := range []string{protocol.CallerClient, protocol.CallerInside} {
 		d.kind = kind
 		for _, l := range append(life, endings...) {

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -156,39 +155,6 @@ func checkString(at, kind, s string, bad error) error {
 		return bad
 	}
 	return nil
-}
-
-// keysOf gives the sorted keys of a JSON object.
-func keysOf(t testing.TB, text string) string {
-	t.Helper()
-	var m map[string]json.RawMessage
-	if err := json.Unmarshal([]byte(text), &m); err != nil {
-		t.Fatalf("%v in %.200s", err, text)
-	}
-	return strings.Join(slices.Sorted(maps.Keys(m)), " ")
-}
-
-// at reads one value of a JSON text by keys and positions.
-func at(t testing.TB, text string, path ...any) any {
-	t.Helper()
-	var v any
-	if err := json.Unmarshal([]byte(text), &v); err != nil {
-		t.Fatal(err)
-	}
-	for _, p := range path {
-		switch p := p.(type) {
-		case string:
-			m, _ := v.(map[string]any)
-			v = m[p]
-		case int:
-			l, _ := v.([]any)
-			if p >= len(l) {
-				return nil
-			}
-			v = l[p]
-		}
-	}
-	return v
 }
 
 func TestTheStrictDecoderIsStrict(t *testing.T) {

@@ -64,12 +64,12 @@ func TestATaskThroughTheChild(t *testing.T) {
 		return resp
 	}
 	created := ask("POST", "/v1/tasks", "", rich)
-	id := at(t, string(created.Body), "id").(string)
+	id := protocoltest.At(t, string(created.Body), "id").(string)
 	for _, l := range life {
 		h.move(id, l.step)
 	}
 	full := string(ask("GET", "/v1/tasks/"+id, "view=FULL", "").Body)
-	if err := strict("task", full); err != nil || at(t, full, "logs", 0, "outputs", 1, "url") != "https://tre.example/ga4gh/tes/releases/rel-1/out/out.csv" {
+	if err := strict("task", full); err != nil || protocoltest.At(t, full, "logs", 0, "outputs", 1, "url") != "https://tre.example/ga4gh/tes/releases/rel-1/out/out.csv" {
 		t.Errorf("%v %s", err, full)
 	}
 	if list := string(ask("GET", "/v1/tasks", "", "").Body); list != `{"tasks":[{"id":"`+id+`","state":"COMPLETE"}]}` {

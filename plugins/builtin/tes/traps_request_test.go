@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"tresor/plugins/protocoltest"
 )
 
 // requestTraps are lessons of what real clients send; each is a test of its name.
@@ -29,7 +30,7 @@ var requestTraps = map[string]func(t *testing.T, d *door){
 	"type is filled in": func(t *testing.T, d *door) {
 		id := d.create(task(`"inputs":[{"path":"/a","content":"x"}],"outputs":[{"path":"/b","url":"s3://b"}]`))
 		body := d.get("/v1/tasks/" + id + "?view=BASIC")
-		if at(t, body, "inputs", 0, "type") != "FILE" || at(t, body, "outputs", 0, "type") != "FILE" {
+		if protocoltest.At(t, body, "inputs", 0, "type") != "FILE" || protocoltest.At(t, body, "outputs", 0, "type") != "FILE" {
 			t.Error(body)
 		}
 	},
@@ -43,7 +44,7 @@ var requestTraps = map[string]func(t *testing.T, d *door){
 	"what the server owns is ignored, and so is what it does not know": func(t *testing.T, d *door) {
 		id := d.create(`{"id":"mine","state":"COMPLETE","logs":[{"system_logs":["FORGED"]}],"creation_time":"1999-01-01T00:00:00Z","executors":[{"image":"i","command":["a"],"gpu":1}],"future":{"a":null},"inputs":[{"path":"/a","content":"x","etag":2}]}`)
 		body := d.get("/v1/tasks/" + id + "?view=FULL")
-		if id == "mine" || at(t, body, "state") != "QUEUED" || at(t, body, "logs") != nil {
+		if id == "mine" || protocoltest.At(t, body, "state") != "QUEUED" || protocoltest.At(t, body, "logs") != nil {
 			t.Error(body)
 		}
 		for _, s := range []string{"FORGED", "1999", "future", "gpu", "etag", "mine"} {
@@ -78,7 +79,7 @@ var requestTraps = map[string]func(t *testing.T, d *door){
 			t.Errorf("%+v", r)
 		}
 		body := d.get("/v1/tasks/" + id + "?view=FULL")
-		if !strings.Contains(body, `"backend_parameters":{"WALL_time_Minutes":"90"}`) || strings.Contains(body, "Standard_D64") || !strings.Contains(fmt.Sprint(at(t, body, "logs", 0, "system_logs")), "VmSize") {
+		if !strings.Contains(body, `"backend_parameters":{"WALL_time_Minutes":"90"}`) || strings.Contains(body, "Standard_D64") || !strings.Contains(fmt.Sprint(protocoltest.At(t, body, "logs", 0, "system_logs")), "VmSize") {
 			t.Error(body)
 		}
 	},
@@ -91,7 +92,7 @@ var requestTraps = map[string]func(t *testing.T, d *door){
 	},
 	"streamable is ignored": func(t *testing.T, d *door) {
 		id := d.create(task(`"inputs":[{"path":"/a","content":"x","streamable":true}]`))
-		if body := d.get("/v1/tasks/" + id + "?view=BASIC"); at(t, body, "inputs", 0, "streamable") != true || len(d.host.last().Notes) != 0 {
+		if body := d.get("/v1/tasks/" + id + "?view=BASIC"); protocoltest.At(t, body, "inputs", 0, "streamable") != true || len(d.host.last().Notes) != 0 {
 			t.Error(body)
 		}
 	},

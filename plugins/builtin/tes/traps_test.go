@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tresor/plugins/protocol"
+	"tresor/plugins/protocoltest"
 )
 
 // rich is a task with every field that a client may send.
@@ -82,11 +83,11 @@ var answerTraps = map[string]func(t *testing.T, d *door){
 		for job, want := range map[string]string{"submitted": "QUEUED", "approved": "QUEUED", "queued": "QUEUED", "preparing": "INITIALIZING", "running": "RUNNING", "collecting": "RUNNING", "held": "RUNNING", "released": "COMPLETE", "completed": "COMPLETE", "refused": "SYSTEM_ERROR", "rejected": "SYSTEM_ERROR", "broken": "SYSTEM_ERROR", "failed": "EXECUTOR_ERROR", "cancelled": "CANCELED"} {
 			d.host.move(id, func(s *protocol.JobState) { s.State = job })
 			for _, v := range []string{"", "MINIMAL", "BASIC", "FULL"} {
-				if got := at(t, d.get("/v1/tasks/"+id+"?view="+v), "state"); got != want {
+				if got := protocoltest.At(t, d.get("/v1/tasks/"+id+"?view="+v), "state"); got != want {
 					t.Errorf("job %s, view %s: %v, want %s", job, v, got, want)
 				}
 				list := d.get("/v1/tasks?state=" + want + "&view=" + v)
-				if at(t, list, "tasks", 0, "id") != id || at(t, list, "tasks", 0, "state") != want {
+				if protocoltest.At(t, list, "tasks", 0, "id") != id || protocoltest.At(t, list, "tasks", 0, "state") != want {
 					t.Errorf("job %s: the filter state=%s does not agree: %s", job, want, list)
 				}
 			}
@@ -119,7 +120,7 @@ var answerTraps = map[string]func(t *testing.T, d *door){
 			if r := d.send("POST", fmt.Sprintf(form, id), ""); r.status != 200 || r.body != "{}" {
 				t.Errorf("%s: %d %s", form, r.status, r.body)
 			}
-			if got := at(t, d.get("/v1/tasks/"+id), "state"); got != "CANCELED" {
+			if got := protocoltest.At(t, d.get("/v1/tasks/"+id), "state"); got != "CANCELED" {
 				t.Errorf("%s: %v", form, got)
 			}
 		}
@@ -129,7 +130,7 @@ var answerTraps = map[string]func(t *testing.T, d *door){
 		for _, l := range append(life, endings...) {
 			d.host.move(id, l.step)
 			for _, path := range []string{"/v1/tasks/" + id, "/v1/tasks/" + id + "?view=", "/v1/tasks/" + id + "?view=MINIMAL"} {
-				if keys := keysOf(t, d.get(path)); keys != "id state" {
+				if keys := protocoltest.KeysOf(t, d.get(path)); keys != "id state" {
 					t.Errorf("%s in %s has %s", path, l.name, keys)
 				}
 			}
@@ -194,7 +195,7 @@ var answerTraps = map[string]func(t *testing.T, d *door){
 		for _, l := range life {
 			d.host.move(id, l.step)
 		}
-		if got := at(t, d.get("/v1/tasks/"+id+"?view=BASIC"), "logs", 0, "outputs", 1, "size_bytes"); got != "8589934592" {
+		if got := protocoltest.At(t, d.get("/v1/tasks/"+id+"?view=BASIC"), "logs", 0, "outputs", 1, "size_bytes"); got != "8589934592" {
 			t.Error(got)
 		}
 	},
@@ -202,7 +203,7 @@ var answerTraps = map[string]func(t *testing.T, d *door){
 		id := d.create(rich)
 		for _, l := range life {
 			d.host.move(id, l.step)
-			logs, _ := at(t, d.get("/v1/tasks/"+id+"?view=FULL"), "logs", 0, "logs").([]any)
+			logs, _ := protocoltest.At(t, d.get("/v1/tasks/"+id+"?view=FULL"), "logs", 0, "logs").([]any)
 			want := map[string]int{"running, first ended": 1, "collecting": 2, "held": 2, "released": 2}[l.name]
 			if len(logs) != want {
 				t.Errorf("%s: %d logs, want %d", l.name, len(logs), want)
@@ -211,7 +212,7 @@ var answerTraps = map[string]func(t *testing.T, d *door){
 	},
 	"service-info names the version of the specification and storage is not offered": func(t *testing.T, d *door) {
 		body := d.get("/v1/service-info")
-		if strict("info", body) != nil || at(t, body, "type", "group") != "org.ga4gh" || at(t, body, "type", "artifact") != "tes" || at(t, body, "type", "version") != "1.1.0" || at(t, body, "storage") != nil {
+		if strict("info", body) != nil || protocoltest.At(t, body, "type", "group") != "org.ga4gh" || protocoltest.At(t, body, "type", "artifact") != "tes" || protocoltest.At(t, body, "type", "version") != "1.1.0" || protocoltest.At(t, body, "storage") != nil {
 			t.Error(body)
 		}
 		if again := d.get("/service-info"); again != body {
@@ -223,12 +224,12 @@ var answerTraps = map[string]func(t *testing.T, d *door){
 		d.host.move(id, func(s *protocol.JobState) { s.State = "failed" })
 		for _, v := range []string{"BASIC", "FULL"} {
 			body := d.get("/v1/tasks/" + id + "?view=" + v)
-			if code, ok := at(t, body, "logs", 0, "logs", 0, "exit_code").(float64); !ok || code == 0 || strict("task", body) != nil {
+			if code, ok := protocoltest.At(t, body, "logs", 0, "logs", 0, "exit_code").(float64); !ok || code == 0 || strict("task", body) != nil {
 				t.Errorf("%s: %s", v, body)
 			}
 		}
 		d.host.move(id, func(s *protocol.JobState) { s.Tasks = []protocol.TaskState{{ExitCode: 137}} })
-		if code := at(t, d.get("/v1/tasks/"+id+"?view=FULL"), "logs", 0, "logs", 0, "exit_code"); code != 137.0 {
+		if code := protocoltest.At(t, d.get("/v1/tasks/"+id+"?view=FULL"), "logs", 0, "logs", 0, "exit_code"); code != 137.0 {
 			t.Error(code)
 		}
 	},
@@ -238,7 +239,7 @@ var answerTraps = map[string]func(t *testing.T, d *door){
 			s.State, s.Messages, s.FinishedAt = "refused", []string{"The lead refused: not in the purpose."}, s.CreatedAt
 		})
 		body := d.get("/v1/tasks/" + id + "?view=FULL")
-		if at(t, body, "state") != "SYSTEM_ERROR" || at(t, body, "logs", 0, "system_logs", 0) != "The lead refused: not in the purpose." || at(t, body, "logs", 0, "start_time") != nil {
+		if protocoltest.At(t, body, "state") != "SYSTEM_ERROR" || protocoltest.At(t, body, "logs", 0, "system_logs", 0) != "The lead refused: not in the purpose." || protocoltest.At(t, body, "logs", 0, "start_time") != nil {
 			t.Error(body)
 		}
 	},
@@ -247,17 +248,17 @@ var answerTraps = map[string]func(t *testing.T, d *door){
 		for _, l := range life {
 			d.host.move(id, l.step)
 			body := d.get("/v1/tasks/" + id + "?view=FULL")
-			if complete := at(t, body, "state") == "COMPLETE"; complete != (l.name == "released") {
+			if complete := protocoltest.At(t, body, "state") == "COMPLETE"; complete != (l.name == "released") {
 				t.Errorf("%s: %s", l.name, body)
 			}
-			if l.name == "held" && (at(t, body, "logs", 0, "end_time") != nil || strings.Contains(body, "/releases/")) {
+			if l.name == "held" && (protocoltest.At(t, body, "logs", 0, "end_time") != nil || strings.Contains(body, "/releases/")) {
 				t.Error("a held task has an end or a release: " + body)
 			}
 		}
 	},
 	"the default view is MINIMAL for get and list": func(t *testing.T, d *door) {
 		id := d.create(rich)
-		if keys := keysOf(t, d.get("/v1/tasks/"+id)); keys != "id state" {
+		if keys := protocoltest.KeysOf(t, d.get("/v1/tasks/"+id)); keys != "id state" {
 			t.Error(keys)
 		}
 		if err := strict("minimals", d.get("/v1/tasks")); err != nil {
@@ -277,7 +278,7 @@ var answerTraps = map[string]func(t *testing.T, d *door){
 			}
 		}
 		without := full
-		for _, cut := range []string{`,"content":"CONTENT-CANARY"`, `,"stdout":"STDOUT-CANARY","stderr":"STDERR-CANARY"`, `,"system_logs":["` + at(t, full, "logs", 0, "system_logs", 0).(string) + `"]`} {
+		for _, cut := range []string{`,"content":"CONTENT-CANARY"`, `,"stdout":"STDOUT-CANARY","stderr":"STDERR-CANARY"`, `,"system_logs":["` + protocoltest.At(t, full, "logs", 0, "system_logs", 0).(string) + `"]`} {
 			without = strings.Replace(without, cut, "", 1)
 		}
 		if without != basic {
@@ -287,7 +288,7 @@ var answerTraps = map[string]func(t *testing.T, d *door){
 	"the view comes from the request and not from the data": func(t *testing.T, d *door) {
 		id := d.create(plain) // no logs, no content: nothing from which to guess
 		for v, kind := range map[string]string{"MINIMAL": "id state", "BASIC": "creation_time executors id state", "FULL": "creation_time executors id state"} {
-			if keys := keysOf(t, d.get("/v1/tasks/"+id+"?view="+v)); keys != kind {
+			if keys := protocoltest.KeysOf(t, d.get("/v1/tasks/"+id+"?view="+v)); keys != kind {
 				t.Errorf("%s: %s", v, keys)
 			}
 		}
@@ -304,7 +305,7 @@ var answerTraps = map[string]func(t *testing.T, d *door){
 		}
 		done := d.create(plain)
 		d.host.move(done, func(s *protocol.JobState) { s.State = "completed" })
-		if r := d.send("POST", "/v1/tasks/"+done+":cancel", ""); r.status != 200 || at(t, d.get("/v1/tasks/"+done), "state") != "COMPLETE" {
+		if r := d.send("POST", "/v1/tasks/"+done+":cancel", ""); r.status != 200 || protocoltest.At(t, d.get("/v1/tasks/"+done), "state") != "COMPLETE" {
 			t.Errorf("%d %s", r.status, r.body)
 		}
 		d.refuses(404, "not yours", "POST", "/v1/tasks/absent:cancel", "")
@@ -324,7 +325,7 @@ var answerTraps = map[string]func(t *testing.T, d *door){
 				}
 			}
 			d.kind = protocol.CallerInside
-			if body := d.get("/v1/tasks/" + id + "?view=FULL"); len(at(t, body, "logs", 0).(map[string]any)["logs"].([]any)) > 0 && !strings.Contains(body, "STDOUT-CANARY") {
+			if body := d.get("/v1/tasks/" + id + "?view=FULL"); len(protocoltest.At(t, body, "logs", 0).(map[string]any)["logs"].([]any)) > 0 && !strings.Contains(body, "STDOUT-CANARY") {
 				t.Errorf("a program inside does not see it in %s", l.name)
 			}
 		}
