@@ -167,7 +167,7 @@ func (h *Hub) IsOnline(id wire.KeyID) bool {
 	return false
 }
 
-// Until waits at most ten seconds for a condition.
+// Until waits at most a minute for a condition.
 func Until(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(time.Minute); !ok(); time.Sleep(2 * time.Millisecond) {

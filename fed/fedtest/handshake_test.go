@@ -57,7 +57,8 @@ func TestEveryRefusalOfAHandshake(t *testing.T) {
 				return [][]byte{m.Data}
 			})
 			connect(t, n)
-			h.Online(t, n.ID)
+			// The hub calls a node online before its welcome has passed the relay.
+			Until(t, "the node has its welcome", func() bool { return n.Health()[0].State == node.Online })
 			n.Disconnect(n.Hub)
 		}, wire.CodeNonce},
 		{"hello names another host", func(t *testing.T, h *Hub, n *Node) { changeFirst(h, h.Relay.Host(), "evil.test") }, wire.CodeHost},
