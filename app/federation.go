@@ -22,6 +22,7 @@ import (
 	"tresor/app/gateway"
 	"tresor/app/gateway/link"
 	"tresor/app/gateway/plug"
+	"tresor/app/keyfile"
 	"tresor/app/live"
 	"tresor/app/store"
 	"tresor/plugins/protocol"
@@ -32,16 +33,21 @@ import (
 func (a *App) openConnector(ctx context.Context) (err error) {
 	quietStandardLog(a.o.Log)
 	proxy := a.cfg.Federation.ProxyFunc()
+	secrets := filepath.Join(a.paths.Keys, "plugins.key")
+	seal, err := keyfile.NewSealer(secrets)
+	if err != nil {
+		return err
+	}
 	a.Gateway = gateway.New(gateway.Deps{
 		DB: a.DB, Log: a.Audit, Live: a.Live, Vault: a.Vault, Tree: a.Tree, Projects: a.Projects, Jobs: a.Jobs, Outputs: a.Outputs,
-		Airlock: a.Airlock, Releases: a.Releases, IDs: a.o.IDs, Now: a.o.Now, Logger: a.o.Log, Name: a.cfg.Name, Public: a.door.url,
+		Airlock: a.Airlock, Releases: a.Releases, IDs: a.o.IDs, Now: a.o.Now, Seal: seal, Logger: a.o.Log, Name: a.cfg.Name, Public: a.door.url,
 		Limits: jobLimits(a.cfg.Limits.Default), Person: personQuotas(a.cfg.Limits.Person), Fetch: gateway.FetchOptions{Proxy: proxy},
 		Known:  func(plugin string) bool { return a.Plugins.Known(plugin) },
 		Health: func(plugin string, h protocol.Health) { a.Plugins.Health(plugin, h) },
 	})
 	a.Jobs.Moved, a.Jobs.Allowed, a.Jobs.Held, a.Jobs.MayReplace = a.Gateway.Moved, a.Gateway.Allowed, a.Gateway.Held, a.Gateway.MayReplace
 	a.Plugins, err = plug.Open(ctx, plug.Deps{
-		DB: a.DB, Log: a.Audit, Key: filepath.Join(a.paths.Keys, "plugins.key"), Dir: a.paths.Plugins, Exe: a.o.Exe, Now: a.o.Now,
+		DB: a.DB, Log: a.Audit, Key: secrets, Dir: a.paths.Plugins, Exe: a.o.Exe, Now: a.o.Now,
 		Logger: a.o.Log, Version: a.o.Version, Host: a.pluginHost, Fetch: a.Gateway.FetchFor, Principal: a.pluginPrincipal, Changed: a.federationNews,
 	})
 	if err != nil {
@@ -49,7 +55,7 @@ func (a *App) openConnector(ctx context.Context) (err error) {
 	}
 	a.Links, err = link.Open(ctx, link.Deps{
 		DB: a.DB, Log: a.Audit, Gateway: a.Gateway, Plugins: a.Plugins, Key: filepath.Join(a.paths.Keys, "node.key"),
-		CodeKey: filepath.Join(a.paths.Keys, "plugins.key"), IDs: a.o.IDs, Now: a.o.Now, Logger: a.o.Log, Name: a.nodeName(), Version: a.o.Version,
+		CodeKey: secrets, IDs: a.o.IDs, Now: a.o.Now, Logger: a.o.Log, Name: a.nodeName(), Version: a.o.Version,
 		Grants: a.grantsOf, Datasets: a.Datasets.Lookup, Proxy: proxy, Plain: a.cfg.Federation.Plain, Rand: rand.Float64, News: a.federationNews,
 	})
 	return err

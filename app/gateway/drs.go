@@ -35,12 +35,13 @@ type drsWay struct {
 }
 
 // drs asks the entry's endpoint where the object is. The place has to be on the
-// allow-list itself, or below an endpoint of it when it is s3://.
-func (f *fetcher) drs(ctx context.Context, src Source, u *url.URL) (at *url.URL, sum string, err error) {
-	id := url.PathEscape(strings.TrimPrefix(u.Path, "/"))
+// allow-list itself, with a credential of its own if it wants one, and below an
+// endpoint of it when it is s3://.
+func (f *fetcher) drs(ctx context.Context, from spot) (spot, error) {
+	about := from.src.Endpoint + drsObjects + url.PathEscape(strings.TrimPrefix(from.at.Path, "/"))
 	var o drsObject
-	if err := f.describe(ctx, u, src.Endpoint+drsObjects+id, &o); err != nil {
-		return nil, "", err
+	if err := f.describe(ctx, from, about, &o); err != nil {
+		return spot{}, err
 	}
 	for i, way := range o.AccessMethods {
 		if i == mostWays {
@@ -51,35 +52,35 @@ func (f *fetcher) drs(ctx context.Context, src Source, u *url.URL) (at *url.URL,
 			var answer struct {
 				URL string `json:"url"`
 			}
-			if f.describe(ctx, u, src.Endpoint+drsObjects+id+"/access/"+url.PathEscape(way.AccessID), &answer) != nil {
+			if f.describe(ctx, from, about+"/access/"+url.PathEscape(way.AccessID), &answer) != nil {
 				continue // another way may be open
 			}
 			to = answer.URL
 		}
-		if at := f.bytesAt(to); at != nil {
-			return at, o.sha256(), nil
+		if at, ok := f.bytesAt(to); ok {
+			at.raw, at.sum = from.raw, o.sha256()
+			return at, nil
 		}
 	}
-	return nil, "", sourceRefused(u.String())
+	return spot{}, sourceRefused(from.raw)
 }
 
-// bytesAt is the https:// address of a place on the list; nil for any other.
-func (f *fetcher) bytesAt(raw string) *url.URL {
-	to, err := plainURL(raw)
+// bytesAt finds a place of the list, if it is one of https:// or s3://.
+func (f *fetcher) bytesAt(raw string) (to spot, ok bool) {
+	u, err := plainURL(raw)
 	if err != nil {
-		return nil
+		return to, false
 	}
-	src, err := f.covering(to)
+	src, err := f.covering(u)
 	switch {
 	case err != nil:
 	case src.Kind == SourceHTTPS:
-		return to
+		return spot{src: src, at: u}, true
 	case src.Kind == SourceS3:
-		if at, err := src.object(to); err == nil {
-			return at
-		}
+		at, err := src.object(u)
+		return spot{src: src, at: at}, err == nil
 	}
-	return nil
+	return to, false
 }
 
 // sha256 is the hash that the description promises; empty: none.
@@ -93,18 +94,17 @@ func (o drsObject) sha256() string {
 }
 
 // describe reads a JSON answer of a DRS service.
-func (f *fetcher) describe(ctx context.Context, u *url.URL, address string, into any) error {
-	at, err := url.Parse(address)
-	if err != nil {
-		return sourceRefused(u.String())
+func (f *fetcher) describe(ctx context.Context, about spot, address string, into any) (err error) {
+	if about.at, err = url.Parse(address); err != nil {
+		return sourceRefused(about.raw)
 	}
-	resp, err := f.get(ctx, at)
+	resp, err := f.get(ctx, about)
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
 	if err := json.NewDecoder(io.LimitReader(resp.Body, mostMeta)).Decode(into); err != nil {
-		return unreachable(u.String(), err)
+		return unreachable(about.raw, err)
 	}
 	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -12,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/minio/minio-go/v7/pkg/s3utils"
 
 	"tresor/app/fault"
 	"tresor/app/job"
@@ -67,7 +68,7 @@ func shown(raw string) string {
 	return at
 }
 
-// allowed finds the entry that covers an address, and the address itself.
+// allowed finds the entry that covers an address.
 func (f *fetcher) allowed(raw string) (Source, error) {
 	u, err := plainURL(raw)
 	if err != nil {
@@ -76,23 +77,36 @@ func (f *fetcher) allowed(raw string) (Source, error) {
 	return f.covering(u)
 }
 
-func (f *fetcher) covering(u *url.URL) (Source, error) {
+// covering finds the entry for an address: of several the narrowest, because an
+// operator who lists a folder of a source once more gives it a credential of its own.
+func (f *fetcher) covering(u *url.URL) (found Source, err error) {
 	for _, src := range f.sources {
-		if src.covers(u) {
-			return src, nil
+		if src.covers(u) && len(src.Prefix) > len(found.Prefix) {
+			found = src
 		}
 	}
-	return Source{}, sourceRefused(u.String())
+	if found.Prefix == "" {
+		return Source{}, sourceRefused(u.String())
+	}
+	return found, nil
+}
+
+// spot is where the bytes of an address lie.
+type spot struct {
+	raw string   // as the task names it
+	src Source   // whose credential goes there
+	at  *url.URL // https://
+	sum string   // SHA-256 that a description promises; empty: none
 }
 
 // place fetches the input's bytes into the vault and pins them by their hash.
 func (f *fetcher) place(ctx context.Context, p *job.Place) error {
 	raw := p.Origin
-	u, sum, err := f.resolve(ctx, raw)
+	to, err := f.resolve(ctx, raw)
 	if err != nil {
 		return err
 	}
-	resp, err := f.get(ctx, u)
+	resp, err := f.get(ctx, to)
 	if err != nil {
 		return err
 	}
@@ -111,7 +125,7 @@ func (f *fetcher) place(ctx context.Context, p *job.Place) error {
 		return unreachable(raw, err)
 	case resp.ContentLength >= 0 && blob.Size != resp.ContentLength:
 		return unreachable(raw, io.ErrUnexpectedEOF)
-	case sum != "" && blob.SHA256 != sum:
+	case to.sum != "" && blob.SHA256 != to.sum:
 		return otherBytes(raw)
 	}
 	p.Origin, p.SHA256, p.Size = shown(raw), blob.SHA256, blob.Size
@@ -127,58 +141,89 @@ func unreachable(raw string, cause error) error {
 		"Check the address, and try again later.")}
 }
 
-// resolve turns s3:// and drs:// into the https:// address of the entry's endpoint.
-// sum is the hash that a description promises; empty: none.
-func (f *fetcher) resolve(ctx context.Context, raw string) (at *url.URL, sum string, err error) {
+// resolve finds the https:// address: that of s3:// and drs:// is below the entry's
+// endpoint, or where a description says.
+func (f *fetcher) resolve(ctx context.Context, raw string) (spot, error) {
 	src, err := f.allowed(raw)
 	if err != nil {
-		return nil, "", err
+		return spot{}, err
 	}
 	u, err := plainURL(raw)
 	if err != nil {
-		return nil, "", sourceRefused(raw)
+		return spot{}, sourceRefused(raw)
 	}
+	to := spot{raw: raw, src: src, at: u}
 	switch src.Kind {
 	case SourceS3:
-		at, err = src.object(u)
-		return at, "", err
+		to.at, err = src.object(u)
 	case SourceDRS:
-		return f.drs(ctx, src, u)
+		return f.drs(ctx, to)
 	}
-	return u, "", nil
+	return to, err
 }
 
 // object is the address of an object of a bucket, in the form that has the bucket in
-// its path.
+// its path and writes every sign as servers do who check a signature.
 func (src Source) object(u *url.URL) (*url.URL, error) {
-	return url.Parse(src.Endpoint + "/" + u.Host + u.EscapedPath())
+	if strings.HasSuffix(u.Path, "/") || u.Path == "" {
+		return nil, malformed("The address %s names a bucket or a folder of one, and not a file.", quoted(shown(u.String())))
+	}
+	at, err := url.Parse(src.Endpoint)
+	if err != nil {
+		return nil, sourceRefused(u.String())
+	}
+	at.Path += "/" + u.Host + u.Path
+	at.RawPath = s3utils.EncodePath(at.Path)
+	return at, nil
 }
 
-// get opens an https:// address that the list allows, or an endpoint of it.
-func (f *fetcher) get(ctx context.Context, u *url.URL) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+// get asks for the bytes.
+func (f *fetcher) get(ctx context.Context, to spot) (*http.Response, error) {
+	client, err := f.client(to.src)
 	if err != nil {
-		return nil, unreachable(u.String(), err)
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, to.at.String(), nil)
+	if err != nil {
+		return nil, unreachable(to.raw, err)
 	}
 	req.Header.Set("User-Agent", "tresor")
-	resp, err := f.client().Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
-		var r *refusal
-		if errors.As(err, &r) {
-			return nil, r
-		}
-		return nil, unreachable(u.String(), err)
+		return nil, failed(to.raw, err)
 	}
 	if resp.StatusCode != http.StatusOK {
-		_ = resp.Body.Close()
-		return nil, unreachable(u.String(), fmt.Errorf("status %d", resp.StatusCode))
+		defer resp.Body.Close()
+		return nil, to.answered(resp)
 	}
 	return resp, nil
 }
 
-// client follows redirects within the allow-list only.
-func (f *fetcher) client() *http.Client {
-	return &http.Client{Transport: f.transport(), CheckRedirect: func(req *http.Request, via []*http.Request) error {
+// failed says why there was no answer.
+func failed(raw string, err error) error {
+	var r *refusal
+	if errors.As(err, &r) {
+		return r
+	}
+	for u := (*url.Error)(nil); errors.As(err, &u); { // its text has the whole address, and a secret may be in it
+		err = u.Err
+	}
+	return unreachable(raw, err)
+}
+
+// client goes with the credential of src, if it has one, and follows redirects within
+// the allow-list only. It says to nobody where it comes from, and to another host
+// nothing that was meant for the first one.
+func (f *fetcher) client(src Source) (*http.Client, error) {
+	key, err := f.s.credential(src)
+	if err != nil {
+		return nil, err
+	}
+	transport := f.transport()
+	if key != nil {
+		transport = keyed{next: transport, src: src, key: *key}
+	}
+	return &http.Client{Transport: transport, CheckRedirect: func(req *http.Request, via []*http.Request) error {
 		if len(via) > mostRedirects {
 			return errors.New("too many redirects")
 		}
@@ -186,18 +231,25 @@ func (f *fetcher) client() *http.Client {
 		if err != nil || u.Scheme != SourceHTTPS {
 			return sourceRefused(req.URL.String())
 		}
+		req.Header.Del("Referer")
+		if first := via[0].URL; !strings.EqualFold(first.Host, u.Host) {
+			req.Header = http.Header{"User-Agent": req.Header["User-Agent"]}
+		}
 		_, err = f.endpointOrCovered(u)
 		return err
-	}}
+	}}, nil
 }
 
-// reach is where below its endpoint an entry's files or descriptions lie. The rest of
-// the endpoint is nobody's business: it may hold other buckets.
+// reach is the https:// address below which an entry's files or descriptions lie. The
+// rest of an endpoint is nobody's business: it may hold other buckets.
 func (src Source) reach() string {
-	if src.Kind == SourceS3 {
+	switch src.Kind {
+	case SourceS3:
 		return src.Endpoint + "/" + strings.TrimPrefix(src.Prefix, SourceS3+"://")
+	case SourceDRS:
+		return src.Endpoint + drsObjects
 	}
-	return src.Endpoint + drsObjects
+	return src.Prefix
 }
 
 // endpointOrCovered allows what the list covers and what an entry's endpoint holds of it.
@@ -223,6 +275,6 @@ func (f *fetcher) transport() http.RoundTripper {
 	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
 		return f.dialPublic(ctx, network, address, proxies.has(address))
 	}
-	return &http.Transport{Proxy: proxies.of, DialContext: dial, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}, DisableCompression: true,
+	return &http.Transport{Proxy: proxies.of, DialContext: dial, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: f.s.Fetch.Roots}, DisableCompression: true,
 		DisableKeepAlives: true, TLSHandshakeTimeout: 10 * time.Second, ResponseHeaderTimeout: 30 * time.Second, MaxResponseHeaderBytes: 64 << 10}
 }

@@ -138,7 +138,7 @@ func TestFetchRefusals(t *testing.T) {
 		"https://data.example.org/public/slow":                CodeUnavailable,
 		"https://data.example.org/public/broken":              CodeUnavailable,
 		"https://data.example.org/public/short":               CodeUnavailable,
-		"https://data.example.org/public/absent":              CodeUnavailable,
+		"https://data.example.org/public/absent":              CodeMalformed,
 		"https://data.example.org/publicity/x":                CodeSource,
 		"https://data.example.org/private/x":                  CodeSource,
 		"https://data.example.org/public/../private/x":        CodeSource,
@@ -235,7 +235,7 @@ func TestTransport(t *testing.T) {
 	if err := publicOnly("127.0.0.1:" + port); err == nil {
 		t.Error("a name outside may lead to this host")
 	}
-	if _, err := (&fetcher{s: h.g}).get(ctx, &url.URL{Scheme: "https", Host: "127.0.0.1:" + port}); fault.KindOf(err) != fault.Unavailable || !strings.Contains(err.Error(), "x509") {
+	if _, err := (&fetcher{s: h.g}).get(ctx, spot{at: &url.URL{Scheme: "https", Host: "127.0.0.1:" + port}}); fault.KindOf(err) != fault.Unavailable || !strings.Contains(err.Error(), "x509") {
 		t.Errorf("a certificate of nobody: %v", err)
 	}
 }

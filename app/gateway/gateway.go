@@ -15,6 +15,7 @@ package gateway
 
 import (
 	"context"
+	"crypto/x509"
 	"io"
 	"log/slog"
 	"net"
@@ -27,6 +28,7 @@ import (
 	"tresor/app/airlock"
 	"tresor/app/audit"
 	"tresor/app/job"
+	"tresor/app/keyfile"
 	"tresor/app/live"
 	"tresor/app/output"
 	"tresor/app/project"
@@ -76,6 +78,7 @@ type Deps struct {
 	Releases Releases
 	IDs      func() string // UUIDv7
 	Now      func() time.Time
+	Seal     keyfile.Sealer // of credentials of sources, e.g. by keys/plugins.key
 
 	Tree   *tree.Service // files of projects for programs inside; nil: there are none
 	Limits job.Limits    // what a task gets that asks for nothing; zero fields: not known
@@ -103,6 +106,7 @@ type FetchOptions struct {
 	Transport http.RoundTripper                     // nil: verifies TLS and reaches public addresses only; tests set it
 	Proxy     func(*http.Request) (*url.URL, error) // nil: none
 	Resolver  *net.Resolver                         // nil: the system's
+	Roots     *x509.CertPool                        // nil: the system's
 	MaxSize   int64                                 // bytes of one file; 0: 1 GiB
 	Timeout   time.Duration                         // of all files of one request; 0: a minute
 }

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -64,13 +63,13 @@ func (f *fetcher) do(ctx context.Context, r protocol.Request) (protocol.Response
 			req.Header[http.CanonicalHeaderKey(k)] = v
 		}
 	}
-	resp, err := f.client().Do(req)
+	client, err := f.client(Source{}) // a plugin's secrets are its own
 	if err != nil {
-		var x *refusal
-		if errors.As(err, &x) {
-			return protocol.Response{}, x
-		}
-		return protocol.Response{}, unreachable(raw, err)
+		return protocol.Response{}, err
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return protocol.Response{}, failed(raw, err)
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, mostAnswer+1))

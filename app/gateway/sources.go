@@ -7,6 +7,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"tresor/app/access"
 	"tresor/app/audit"
@@ -26,18 +27,16 @@ func (s *Service) Sources(ctx context.Context, actor access.Actor) ([]Source, er
 func (s *Service) sources(ctx context.Context) ([]Source, error) {
 	list := []Source{}
 	err := s.DB.View(ctx, func(tx *store.Tx) error {
-		rows, err := tx.Query(`SELECT id, prefix, kind, endpoint, plugin, added_at, added_by_handle FROM gateway_source ORDER BY prefix, plugin`)
+		rows, err := tx.Query(`SELECT ` + sourceColumns + ` FROM gateway_source ORDER BY prefix, plugin`)
 		if err != nil {
 			return err
 		}
 		defer rows.Close()
 		for rows.Next() {
-			var x Source
-			var added int64
-			if err := rows.Scan(&x.ID, &x.Prefix, &x.Kind, &x.Endpoint, &x.Plugin, &added, &x.AddedBy); err != nil {
+			x, err := scanSource(rows)
+			if err != nil {
 				return err
 			}
-			x.AddedAt = store.Time(added)
 			list = append(list, x)
 		}
 		return rows.Err()
@@ -45,8 +44,35 @@ func (s *Service) sources(ctx context.Context) ([]Source, error) {
 	return list, fault.Wrap("gateway.sources", err)
 }
 
-// AddSource allows a prefix; of src only Prefix, Kind, Endpoint and Plugin count.
-// Operators only. Errors: Denied, Invalid, Conflict for one that is there.
+const sourceColumns = `id, prefix, kind, endpoint, plugin, added_at, added_by_handle, credential, coalesce(credential_at, 0)`
+
+func scanSource(row interface{ Scan(...any) error }) (x Source, err error) {
+	var added, given int64
+	err = row.Scan(&x.ID, &x.Prefix, &x.Kind, &x.Endpoint, &x.Plugin, &added, &x.AddedBy, &x.sealed, &given)
+	if x.AddedAt = store.Time(added); x.sealed != nil {
+		x.CredentialAt = store.Time(given)
+	}
+	return x, err
+}
+
+// findSource finds the source that a name, its prefix or its id, stands for.
+func findSource(tx *store.Tx, op, name string) (Source, error) {
+	var id string
+	var n int
+	err := tx.QueryRow(`SELECT coalesce(min(id), ''), count(*) FROM gateway_source WHERE id = ?1 OR prefix = ?1`, name).Scan(&id, &n)
+	switch {
+	case err != nil:
+		return Source{}, err
+	case n == 0:
+		return Source{}, fault.New(op, fault.NotFound, access.NotSeen)
+	case n > 1:
+		return Source{}, fault.WithNext(fault.New(op, fault.Conflict, "%s is on the list %d times, for different plugins.", quoted(name), n), "Name one of them by its id.")
+	}
+	return scanSource(tx.QueryRow(`SELECT `+sourceColumns+` FROM gateway_source WHERE id = ?`, id))
+}
+
+// AddSource allows a prefix; of src only Prefix, Kind, Endpoint, Plugin and Credential
+// count. Operators only. Errors: Denied, Invalid, Conflict for one that is there.
 func (s *Service) AddSource(ctx context.Context, actor access.Actor, src Source) (Source, error) {
 	const op = "gateway.AddSource"
 	if err := access.May(actor, access.FederationManage, access.Thing{}); err != nil {
@@ -55,10 +81,18 @@ func (s *Service) AddSource(ctx context.Context, actor access.Actor, src Source)
 	if err := src.normalise(op); err != nil {
 		return Source{}, err
 	}
-	err := s.update(ctx, func(tx *store.Tx) error {
+	key := src.Credential
+	src.Credential = nil // it is in no answer
+	err := s.update(ctx, func(tx *store.Tx) (err error) {
 		src.ID, src.AddedAt, src.AddedBy = s.IDs(), tx.Now(), actor.Handle
-		_, err := tx.Exec(`INSERT INTO gateway_source (id, prefix, kind, endpoint, plugin, added_at, added_by, added_by_handle) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-			src.ID, src.Prefix, src.Kind, src.Endpoint, src.Plugin, store.Millis(src.AddedAt), actor.ID, actor.Handle)
+		if src.sealed, src.CredentialAt = nil, (time.Time{}); key != nil {
+			src.CredentialAt = tx.Now()
+			if src.sealed, err = s.keep(op, src, *key); err != nil {
+				return err
+			}
+		}
+		_, err = tx.Exec(`INSERT INTO gateway_source (id, prefix, kind, endpoint, plugin, added_at, added_by, added_by_handle, credential, credential_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			src.ID, src.Prefix, src.Kind, src.Endpoint, src.Plugin, store.Millis(src.AddedAt), actor.ID, actor.Handle, src.sealed, src.keptAt())
 		if store.Duplicate(err) {
 			return fault.Kinded(op, fault.Conflict, err, "%s is on the list already.", src.Prefix)
 		}
@@ -82,21 +116,14 @@ func (s *Service) DropSource(ctx context.Context, actor access.Actor, name strin
 		return err
 	}
 	return fault.Wrap(op, s.update(ctx, func(tx *store.Tx) error {
-		var id string
-		var n int
-		if err := tx.QueryRow(`SELECT coalesce(min(id), ''), count(*) FROM gateway_source WHERE id = ?1 OR prefix = ?1`, name).Scan(&id, &n); err != nil {
+		src, err := findSource(tx, op, name)
+		if err != nil {
 			return err
 		}
-		if n == 0 {
-			return fault.New(op, fault.NotFound, access.NotSeen)
-		}
-		if n > 1 {
-			return fault.WithNext(fault.New(op, fault.Conflict, "%s is on the list %d times, for different plugins.", quoted(name), n), "Name one of them by its id.")
-		}
-		if _, err := tx.Exec(`DELETE FROM gateway_source WHERE id = ?`, id); err != nil {
+		if _, err := tx.Exec(`DELETE FROM gateway_source WHERE id = ?`, src.ID); err != nil {
 			return err
 		}
-		_, err := s.Log.Append(tx, audit.By(actor, "gateway.source-dropped", "source:"+id, ""))
+		_, err = s.Log.Append(tx, audit.By(actor, "gateway.source-dropped", "source:"+src.ID, ""))
 		return err
 	}))
 }
@@ -160,13 +187,14 @@ func plainURL(raw string) (*url.URL, error) {
 	return u, nil
 }
 
-// covers reports whether an entry allows the address.
+// covers reports whether an entry allows the address. Paths are compared as they are
+// meant: "a+b" and "a%2Bb" are one name.
 func (src Source) covers(u *url.URL) bool {
 	p, err := plainURL(src.Prefix)
 	if err != nil || p.Scheme != u.Scheme || p.Hostname() != u.Hostname() || port(p) != port(u) {
 		return false
 	}
-	return strings.HasPrefix(u.EscapedPath(), p.EscapedPath())
+	return strings.HasPrefix(u.Path, p.Path)
 }
 
 func port(u *url.URL) string {

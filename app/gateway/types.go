@@ -161,6 +161,11 @@ type Source struct {
 	Plugin   string    `json:"plugin,omitempty"`   // a plugin that may call it; empty: inputs of jobs only
 	AddedAt  time.Time `json:"added_at"`
 	AddedBy  string    `json:"added_by"` // handle
+	// CredentialAt is when a credential was set; zero: it has none.
+	CredentialAt time.Time `json:"credential_at,omitzero"`
+
+	Credential *Credential `json:"-"` // to be set by AddSource; in no answer
+	sealed     []byte      // the same, at rest; nil: none
 }
 
 // Directions of a ledger line.
