@@ -119,6 +119,8 @@ func sizeText(n int64) string {
 	switch {
 	case n >= 1<<30 && n%(1<<28) == 0:
 		return fmt.Sprintf("%g GiB", float64(n)/(1<<30))
+	case n >= 10<<30:
+		return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
 	case n >= 1<<20:
 		return fmt.Sprintf("%.4g MiB", float64(n)/(1<<20))
 	case n >= 1<<10:

@@ -164,7 +164,7 @@ const maxTurns = 100
 // decide about, and the person's own whose outputs nobody has sent to review.
 func (s *Service) Waiting(tx *store.Tx, actor access.Actor) ([]Turn, error) {
 	turns := []Turn{}
-	decide, err := query(tx, `WHERE state = 'submitted' AND waits_image = '' ORDER BY id LIMIT ?`, maxTurns*5)
+	decide, err := toDecide(tx, actor)
 	if err != nil {
 		return nil, err
 	}
@@ -186,6 +186,16 @@ func (s *Service) Waiting(tx *store.Tx, actor access.Actor) ([]Turn, error) {
 	}
 	images, err := s.imageTurns(tx)
 	return append(turns, images...), err
+}
+
+// toDecide are the oldest jobs that wait for a decision of this person. Those of other
+// projects are not even counted: however many there are, they hide none of these.
+func toDecide(tx *store.Tx, actor access.Actor) ([]Job, error) {
+	where, args := scope(actor, access.JobDecide)
+	if where == "" {
+		return nil, nil
+	}
+	return query(tx, `WHERE state = 'submitted' AND waits_image = '' AND submitter <> ? AND `+where+` ORDER BY id LIMIT ?`, append(append([]any{actor.ID}, args...), maxTurns)...)
 }
 
 // imageTurns are the images that jobs wait for: an operator imports or approves them.

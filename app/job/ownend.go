@@ -32,20 +32,30 @@ func (r *run) sink(caps output.Caps) *output.Sink {
 	})
 }
 
+// maxFound bounds what the wants of a job may become together: many wants of one folder
+// name each of its files again.
+const maxFound = sandbox.MaxOutputFiles
+
 // ownSuccess is the end of a job whose outputs have paths of their own. A single
 // file that it named has to be there; folders and patterns may be empty.
 func (r *run) ownSuccess(sink *output.Sink, refused []sandbox.Refusal, task string) *ending {
 	var empty []string
+	found := 0
 	for _, w := range r.job.Wants {
-		if anyCovered(w, sink.Taken()) {
-			continue
-		}
-		if w.single() {
+		n := covered(w, sink.Taken())
+		if n == 0 && w.single() {
 			end := missing(w.Path, refused)
 			end.task = task
 			return end
 		}
-		empty = append(empty, w.Path)
+		if n == 0 {
+			empty = append(empty, w.Path)
+		}
+		if found += n; found > maxFound {
+			end := failed("too-many-outputs", fmt.Sprintf("Its outputs name the same files again and again, more than %d times together.", maxFound), "Name each file or folder once, then submit it again.")
+			end.task = task
+			return end
+		}
 	}
 	end := &ending{sink: sink, task: task, step: step{to: Completed, by: access.System}}
 	held, kept := 0, 0
@@ -70,13 +80,14 @@ func (r *run) ownSuccess(sink *output.Sink, refused []sandbox.Refusal, task stri
 // folder or pattern that it names.
 const NothingFound = "Nothing was found for "
 
-func anyCovered(w WantInfo, taken []output.Taken) bool {
+// covered is how many of the files belong to the want.
+func covered(w WantInfo, taken []output.Taken) (n int) {
 	for _, t := range taken {
 		if _, ok := w.covers(t.Path); ok {
-			return true
+			n++
 		}
 	}
-	return false
+	return n
 }
 
 func missing(path string, refused []sandbox.Refusal) *ending {

@@ -23,6 +23,7 @@ const (
 	maxTarget     = 4096
 	placeFolder   = "/.tresor-in" // where places come from, inside the container
 	maxTreeFolder = 2000          // files of one folder of the tree that is an input
+	maxTreeFiles  = 20_000        // files of all such folders of a job
 )
 
 // systemFolders are where an image's programs and the sandbox itself live.

@@ -145,6 +145,7 @@ func isHash(s string) bool {
 func (s *Service) pinPlaces(tx *store.Tx, j *Job, p project.Project, grants []project.Grant, sub Submission) error {
 	j.Places = []PlaceInfo{}
 	known := map[string]dataset.Version{}
+	files := 0
 	for i, place := range sub.Places {
 		info := PlaceInfo{Path: place.Path, Directory: place.Directory, Copied: place.Dataset == "" || place.copy, SHA256: place.SHA256, Size: place.Size}
 		var err error
@@ -164,6 +165,9 @@ func (s *Service) pinPlaces(tx *store.Tx, j *Job, p project.Project, grants []pr
 		}
 		if place.SHA256 != "" && place.SHA256 != info.SHA256 {
 			return fault.New("job.Submit", fault.Conflict, "The input %q has another hash (%s) than the one that was asked for (%s). Look at the source again.", clip(place.Path), info.SHA256, place.SHA256)
+		}
+		if files += len(info.Files); files > maxTreeFiles {
+			return invalid("The folders of the project that are inputs hold more than %d files together. Name smaller folders, or pack files into one.", maxTreeFiles)
 		}
 		j.Places = append(j.Places, info)
 	}

@@ -233,7 +233,7 @@ func (q *scheduler) release(id string) {
 	q.nudge()
 }
 
-// reset opens the queue for a new Run, empty, or closes it.
+// reset opens the queue for a Run, with what waits in it, or closes it.
 func (q *scheduler) reset(open bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

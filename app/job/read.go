@@ -132,7 +132,7 @@ type Filter struct {
 }
 
 // List returns jobs that the actor may see, newest first, as summaries: without
-// tasks, inputs, outputs and timeline. A full page means that there may be more.
+// tasks, inputs, places, outputs and timeline. A full page means that there may be more.
 func (s *Service) List(ctx context.Context, actor access.Actor, f Filter) ([]Job, error) {
 	const op = "job.List"
 	for _, st := range f.States {
@@ -172,19 +172,26 @@ func (s *Service) visible(tx *store.Tx, actor access.Actor, f Filter) (string, [
 		}
 		return "project = ?", []any{p.ID}, access.May(actor, access.JobRead, access.Thing{Project: p.ID})
 	}
-	if access.Can(actor, access.JobRead, access.Thing{}) { // a role for the whole site
-		return "1", nil, nil
+	where, args := scope(actor, access.JobRead)
+	return where, args, nil
+}
+
+// scope is the condition for the projects in which an actor may do something to jobs of
+// others; "" when there are none.
+func scope(actor access.Actor, action access.Action) (string, []any) {
+	if access.Can(actor, action, access.Thing{}) { // a role for the whole site
+		return "1", nil
 	}
 	var args []any
 	for id := range actor.Projects {
-		if access.Can(actor, access.JobRead, access.Thing{Project: id}) {
+		if access.Can(actor, action, access.Thing{Project: id}) {
 			args = append(args, id)
 		}
 	}
 	if len(args) == 0 {
-		return "", nil, nil
+		return "", nil
 	}
-	return "project IN (" + marks(len(args)) + ")", args, nil
+	return "project IN (" + marks(len(args)) + ")", args
 }
 
 func marks(n int) string { return strings.TrimSuffix(strings.Repeat("?,", n), ",") }
@@ -202,7 +209,7 @@ func (s *Service) page(tx *store.Tx, where string, args []any, f Filter) ([]Job,
 	if f.Before != "" {
 		where, args = where+" AND id < ?", append(args, f.Before)
 	}
-	list, err := query(tx, "WHERE "+where+" ORDER BY id DESC LIMIT ?", append(args, min(f.Limit, 500))...)
+	list, err := queryOf(tx, summaryColumns, "WHERE "+where+" ORDER BY id DESC LIMIT ?", append(args, min(f.Limit, 500))...)
 	if err != nil {
 		return nil, err
 	}
@@ -210,7 +217,11 @@ func (s *Service) page(tx *store.Tx, where string, args []any, f Filter) ([]Job,
 }
 
 func query(tx *store.Tx, rest string, args ...any) ([]Job, error) {
-	rows, err := tx.Query(`SELECT `+jobColumns+` FROM job `+rest, args...)
+	return queryOf(tx, jobColumns, rest, args...)
+}
+
+func queryOf(tx *store.Tx, columns, rest string, args ...any) ([]Job, error) {
+	rows, err := tx.Query(`SELECT `+columns+` FROM job `+rest, args...)
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"tresor/app/fault"
@@ -103,7 +104,7 @@ type piece struct{ from, to int64 }
 // pieces returns the last parts of one stream in a log of some size that hold at
 // most max bytes together, in order.
 func pieces(list []change, size int64, stderr bool, max int64) []piece {
-	var out []piece
+	var out []piece // from the end: a program may change its stream with every byte
 	end := size
 	for i := len(list); i >= 0 && max > 0; i-- {
 		c := change{}
@@ -114,20 +115,17 @@ func pieces(list []change, size int64, stderr bool, max int64) []piece {
 			continue
 		}
 		if c.err == stderr {
-			from := maxOf(c.at, end-max)
-			out = append([]piece{{from, end}}, out...)
+			from := c.at
+			if end-from > max {
+				from = end - max
+			}
+			out = append(out, piece{from, end})
 			max -= end - from
 		}
 		end = c.at
 	}
+	slices.Reverse(out)
 	return out
-}
-
-func maxOf(a, b int64) int64 {
-	if a > b {
-		return a
-	}
-	return b
 }
 
 // TaskOutput returns the end of what one task wrote to standard output or standard
@@ -151,13 +149,15 @@ func (s *Service) TaskOutput(_ context.Context, id string, task int, stderr bool
 	if err != nil {
 		return "", fault.Wrap(op, err)
 	}
-	var text strings.Builder
+	var text []byte
 	for _, p := range pieces(list, info.Size(), stderr, max) {
-		if _, err := io.Copy(&text, io.NewSectionReader(f, p.from, p.to-p.from)); err != nil {
+		at := len(text)
+		text = append(text, make([]byte, p.to-p.from)...)
+		if _, err := f.ReadAt(text[at:], p.from); err != nil {
 			return "", fault.Wrap(op, err)
 		}
 	}
-	return strings.ToValidUTF8(text.String(), "\uFFFD"), nil
+	return strings.ToValidUTF8(string(text), "\uFFFD"), nil
 }
 
 func (s *Service) streamPath(job string, task int) string { return s.logPath(job, task) + ".streams" }

@@ -220,7 +220,7 @@ func TestWhatTheTextsSay(t *testing.T) {
 			t.Errorf("%v: %q", d, got)
 		}
 	}
-	for n, want := range map[int64]string{100: "100 bytes", 2048: "2 KiB", 1 << 20: "1 MiB", 62_500_000: "59.6 MiB", 2 << 30: "2 GiB", 3 << 29: "1.5 GiB"} {
+	for n, want := range map[int64]string{100: "100 bytes", 2048: "2 KiB", 1 << 20: "1 MiB", 62_500_000: "59.6 MiB", 2 << 30: "2 GiB", 3 << 29: "1.5 GiB", 11_600 << 20: "11.3 GiB", 3000 << 30: "3000 GiB", 5000 << 20: "5000 MiB"} {
 		if got := sizeText(n); got != want {
 			t.Errorf("%d: %q", n, got)
 		}
