@@ -88,7 +88,8 @@ func (h *Hub) openHubPeople(context.Context) error {
 
 func (h *Hub) openHub(ctx context.Context) (err error) {
 	h.Hub, err = hub.New(ctx, hub.Deps{
-		DB: h.DB, Log: h.Audit, Live: h.Live, Keys: h.paths.Keys, Results: filepath.Join(h.cfg.Data, "results"), Keep: h.cfg.Federation.KeepResults.Duration, Name: h.hubName(), Version: h.o.Version,
+		DB: h.DB, Log: h.Audit, Live: h.Live, Keys: h.paths.Keys, Results: filepath.Join(h.cfg.Data, "results"), Keep: h.cfg.Federation.KeepResults.Duration,
+		KeepTasks: h.cfg.Federation.KeepTasks.Duration, Name: h.hubName(), Version: h.o.Version,
 		URL: h.door.url, Hosts: h.hubHosts, IDs: h.o.IDs, Now: h.o.Now, Logger: h.o.Log,
 	})
 	return err

@@ -30,17 +30,16 @@ with --data. The verbs person and audit work on a hub too.`,
 }
 
 func hubServe(e *env) *cobra.Command {
-	var listen, keep string
+	var listen, keep, keepTasks string
 	c := &cobra.Command{Use: "serve", Short: "Run the hub until Ctrl-C or SIGTERM", Args: cobra.NoArgs,
 		Long: `Runs the hub on its own data folder. Ctrl-C or SIGTERM stops it cleanly: tasks at the
 nodes go on, and the hub asks about them at the next start.`,
 		Example: "  tresor hub serve --data /var/lib/tresor-hub --listen :443",
 		RunE: func(c *cobra.Command, _ []string) error {
-			if listen != "" {
-				e.set = append(e.set, "listen="+listen)
-			}
-			if keep != "" {
-				e.set = append(e.set, "federation.keep_results="+keep)
+			for name, value := range map[string]string{"listen": listen, "federation.keep_results": keep, "federation.keep_tasks": keepTasks} {
+				if value != "" {
+					e.set = append(e.set, name+"="+value)
+				}
 			}
 			e.set = append(e.set, "hub=true")
 			if err := e.resolve(); err != nil {
@@ -58,6 +57,7 @@ nodes go on, and the hub asks about them at the next start.`,
 		}}
 	c.Flags().StringVar(&listen, "listen", "", "address and port to serve on (setting listen)")
 	c.Flags().StringVar(&keep, "keep-results", "", "how long released results stay after their task, such as 30d; 0s for ever (setting federation.keep_results)")
+	c.Flags().StringVar(&keepTasks, "keep-tasks", "", "how long a task stays after its end, such as 180d; 0s for ever (setting federation.keep_tasks)")
 	return c
 }
 

@@ -26,6 +26,7 @@ type hubTaskView struct {
 	CreatedAt   time.Time     `json:"created_at"`
 	EndedAt     *time.Time    `json:"ended_at"`
 	CancelAt    *time.Time    `json:"cancel_at"`
+	KeepUntil   *time.Time    `json:"keep_until"`
 	Images      []string      `json:"images"`
 	Parts       []hubPartView `json:"parts"`
 }
@@ -93,7 +94,7 @@ func hubTaskShow(e *env) *cobra.Command {
 
 func printHubTask(w io.Writer, t hubTaskView) {
 	facts(w, "task", t.ID, "name", t.Name, "project", t.ProjectSlug, "sent by", t.Owner, "state", t.State, "sent", when(&t.CreatedAt), "ended", when(t.EndedAt),
-		"end asked for", when(t.CancelAt), "images", strings.Join(t.Images, " "))
+		"end asked for", when(t.CancelAt), "kept here until", when(t.KeepUntil), "images", strings.Join(t.Images, " "))
 	fmt.Fprintln(w)
 	var rows [][]string
 	for _, p := range t.Parts {

@@ -12,6 +12,7 @@ import (
 
 func (f Federation) check(p *problems) {
 	p.unless(f.KeepResults.Duration >= 0, "federation.keep_results = %q: write a time span such as \"30d\", or \"0s\" for ever.", f.KeepResults)
+	p.unless(f.KeepTasks.Duration >= 0, "federation.keep_tasks = %q: write a time span such as \"180d\", or \"0s\" for ever.", f.KeepTasks)
 	if f.Proxy == "" || f.Proxy == "none" {
 		return
 	}

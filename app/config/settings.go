@@ -202,7 +202,7 @@ func Default() Config {
 		Airlock: Airlock{Threshold: 10, Reviewers: 2, MaxFile: 16 * MiB, MaxRequest: 64 * MiB, MaxFiles: 50},
 		Identity: Identity{RequireTOTP: true, PasswordMin: 12, Idle: Minutes(30), IdlePrivileged: Minutes(15),
 			Absolute: Minutes(12 * 60), StepUp: Minutes(5), Link: Minutes(72 * 60), DemoLink: Minutes(7 * 24 * 60)},
-		Federation: Federation{KeepResults: Minutes(30 * 24 * 60)},
+		Federation: Federation{KeepResults: Minutes(30 * 24 * 60), KeepTasks: Minutes(180 * 24 * 60)},
 		Log:        Log{Level: "info", Format: "text"},
 	}
 }
@@ -217,4 +217,8 @@ type Federation struct {
 	// As a hub: how long released results stay here after their task has ended at all nodes.
 	// The nodes keep their releases. 0s: for ever.
 	KeepResults Duration `toml:"keep_results"`
+	// As a hub: how long a task stays here after its end, with what was sent and what the
+	// nodes said of it. It stays as long as a result of it is here, too. The audit log keeps
+	// its events. 0s: for ever.
+	KeepTasks Duration `toml:"keep_tasks"`
 }

@@ -27,6 +27,8 @@ func (w *worker) failed(ctx context.Context, p part, err error, first bool) erro
 			w.s.Logger.Debug("order without an answer", "node", w.node, "task", p.task, "error", err)
 		}
 	case r.Code == wire.CodeInterrupted: // it takes the same order up again
+	case r.Code == wire.CodeStale && first:
+		return w.overtaken(ctx, p, r)
 	case r.Code.Final():
 		return w.refuse(ctx, p, string(r.Code), clip(r.Text, maxMessage), "")
 	case first && untouched(r.Code):
@@ -64,7 +66,7 @@ func (w *worker) answered(ctx context.Context, p part, result []byte) error {
 		return w.refuse(ctx, p, string(wire.CodeMalformed), "The node's answer cannot be read.", "")
 	}
 	if later(a.Status) {
-		return w.again(ctx, p, a)
+		return w.busy(ctx, p, a)
 	}
 	if a.Status/100 != 2 {
 		code, text, correlation := problem(a)
@@ -89,36 +91,57 @@ func later(status int) bool {
 	return status == http.StatusTooManyRequests || status == http.StatusBadGateway || status == http.StatusServiceUnavailable
 }
 
-// again replaces an order that was answered with "later": the same bytes would get
-// the same answer for ever. The new one ends when the old one would have.
-func (w *worker) again(ctx context.Context, p part, a task.Answer) error {
+// busy replaces an order that was answered with "later": the same bytes would get the
+// same answer for ever.
+func (w *worker) busy(ctx context.Context, p part, a task.Answer) error {
+	code, why, correlation := problem(a)
 	old, err := w.s.load(ctx, p)
 	if err != nil {
 		return err
 	}
-	code, why, correlation := problem(a)
-	left := time.UnixMilli(old.Expires).Sub(w.s.Now())
-	if left <= 0 {
+	if !w.s.Now().Before(time.UnixMilli(old.Expires)) {
 		return w.refuse(ctx, p, code, why, correlation)
 	}
+	_, err = w.reissue(ctx, p, old, why)
+	return errors.Join(err, wire.Refuse(wire.CodeBusy, "%s", why))
+}
+
+// overtaken replaces an order that waited here while so many others went before it that
+// the node takes it no more; it surely has not. A sequence that helps no better, as of a
+// hub whose database is a copy from before, ends the part.
+func (w *worker) overtaken(ctx context.Context, p part, stale *wire.Refusal) error {
+	old, err := w.s.load(ctx, p)
+	if err != nil {
+		return err
+	}
+	fresh, err := w.reissue(ctx, p, old, "")
+	if err == nil && fresh.Seq < old.Seq+wire.Window {
+		return w.refuse(ctx, p, string(stale.Code), clip(stale.Text, maxMessage), "")
+	}
+	return errors.Join(err, stale)
+}
+
+// reissue lets a part wait again with a new order for the same, which ends when the
+// old one would have.
+func (w *worker) reissue(ctx context.Context, p part, old *wire.Envelope, why string) (*wire.Envelope, error) {
+	left := time.UnixMilli(old.Expires).Sub(w.s.Now())
 	e, err := w.s.fed().Issue(ctx, wire.KeyID(p.node), fed.Order{ID: w.s.IDs(), Kind: old.Kind, Body: old.Content(), Life: left})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	fresh, err := e.Encode()
+	text, err := e.Encode()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	err = w.change(ctx, p, func(tx *store.Tx, now *part) error {
+	return e, w.change(ctx, p, func(tx *store.Tx, now *part) error {
 		if now.trouble = why; now.wanted {
 			now.state, now.tes = cancelled, model.Canceled
 			return nil
 		}
 		now.state = waiting
-		_, err := tx.Exec(`UPDATE hub_part SET state = 'waiting', seq = ?, envelope = ? WHERE task = ? AND node = ?`, e.Seq, string(fresh), p.task, p.node)
+		_, err := tx.Exec(`UPDATE hub_part SET state = 'waiting', seq = ?, envelope = ? WHERE task = ? AND node = ?`, e.Seq, string(text), p.task, p.node)
 		return err
 	})
-	return errors.Join(err, wire.Refuse(wire.CodeBusy, "%s", why))
 }
 
 func (p *part) at(tx *store.Tx) *int64 {

@@ -3,15 +3,38 @@ package hub
 import (
 	"context"
 	"encoding/json"
+	"errors"
 
+	"tresor/app/access"
 	"tresor/app/store"
 	"tresor/fed/trust"
 	"tresor/fed/wire"
 )
 
 // bookStore keeps what the hub believes of nodes, and the sequences of its orders,
-// in the database. It implements trust.Store and the hub's Sequences.
+// in the database. It implements trust.Store and the hub's Sequences. Each change
+// comes with its event and its consequences in one step. Who makes it, and what they
+// call it, stands in the context; what a node itself brings is the hub's own doing.
 type bookStore struct{ s *Service }
+
+// deed is who changes the book, and the verb of a new code's event.
+type deed struct {
+	actor access.Actor
+	verb  string
+}
+
+type deedKey struct{}
+
+func by(ctx context.Context, actor access.Actor, verb string) context.Context {
+	return context.WithValue(ctx, deedKey{}, deed{actor, verb})
+}
+
+func deedOf(ctx context.Context) deed {
+	if d, ok := ctx.Value(deedKey{}).(deed); ok {
+		return d
+	}
+	return deed{access.System, "code.changed"}
+}
 
 // Peers lists all nodes, revoked ones too.
 func (b bookStore) Peers(ctx context.Context) (all []trust.Peer, err error) {
@@ -22,9 +45,31 @@ func (b bookStore) Peers(ctx context.Context) (all []trust.Peer, err error) {
 	return all, err
 }
 
-// PutPeer inserts or replaces a node.
+// PutPeer replaces a node. The open parts of one that was revoked, or has revoked this
+// hub, end with it.
 func (b bookStore) PutPeer(ctx context.Context, p trust.Peer) error {
-	return b.s.DB.Update(ctx, func(tx *store.Tx) error { return putPeer(tx, p) })
+	return b.s.DB.Update(ctx, func(tx *store.Tx) error {
+		was, err := listJSON[trust.Peer](tx, `SELECT peer FROM hub_node WHERE id = ?`, string(p.ID))
+		if err != nil {
+			return err
+		}
+		if err := putPeer(tx, p); err != nil {
+			return err
+		}
+		b.s.tellNodes(tx)
+		actor, subject := deedOf(ctx).actor, nodeSubject(p.ID)
+		switch {
+		case len(was) != 1:
+			return nil
+		case !p.Revoked.IsZero() && was[0].Revoked.IsZero():
+			return errors.Join(b.s.note(tx, actor, "node.revoked", subject, ""), b.s.endPartsOf(tx, p))
+		case !p.Left.IsZero() && was[0].Left.IsZero():
+			return errors.Join(b.s.note(tx, actor, "node.left", subject, ""), b.s.endPartsOf(tx, p))
+		case len(p.Pins) > len(was[0].Pins):
+			return b.s.note(tx, actor, "node.rekeyed", subject, "", "key", string(p.Current().ID()))
+		}
+		return nil
+	})
 }
 
 // Codes lists the enrolment codes that were not swept.
@@ -38,10 +83,16 @@ func (b bookStore) Codes(ctx context.Context) (all []trust.Code, err error) {
 
 // PutCode inserts or replaces a code.
 func (b bookStore) PutCode(ctx context.Context, c trust.Code) error {
-	return b.s.DB.Update(ctx, func(tx *store.Tx) error { return putCode(tx, c) })
+	return b.s.DB.Update(ctx, func(tx *store.Tx) error {
+		if err := putCode(tx, c); err != nil {
+			return err
+		}
+		d := deedOf(ctx)
+		return b.s.note(tx, d.actor, d.verb, "code:"+c.ID, "")
+	})
 }
 
-// Redeem uses a code up and pins a node in one step, with its audit event.
+// Redeem uses a code up and pins a node.
 func (b bookStore) Redeem(ctx context.Context, c trust.Code, p trust.Peer) error {
 	return b.s.DB.Update(ctx, func(tx *store.Tx) error {
 		if err := putCode(tx, c); err != nil {
@@ -50,7 +101,8 @@ func (b bookStore) Redeem(ctx context.Context, c trust.Code, p trust.Peer) error
 		if err := putPeer(tx, p); err != nil {
 			return err
 		}
-		return b.s.note(tx, system, "node.enrolled", nodeSubject(p.ID), "", "key", string(p.Current().ID()))
+		b.s.tellNodes(tx)
+		return b.s.note(tx, access.System, "node.enrolled", nodeSubject(p.ID), "", "key", string(p.Current().ID()))
 	})
 }
 

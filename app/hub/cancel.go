@@ -20,7 +20,7 @@ func (s *Service) Cancel(ctx context.Context, actor access.Actor, id string) (Ta
 		var end, cancel *int64
 		err := tx.QueryRow(`SELECT project, person, ended_at, cancel_at FROM hub_task WHERE id = ?`, id).Scan(&project, &owner, &end, &cancel)
 		if store.NotFound(err) {
-			return fault.New(op, fault.NotFound, access.NotSeen)
+			return s.noTask(op, access.NotSeen)
 		}
 		if err != nil {
 			return err

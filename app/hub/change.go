@@ -34,6 +34,22 @@ func (w *worker) change(ctx context.Context, p part, do func(*store.Tx, *part) e
 
 func (p part) over() bool { return p.state == ended || p.state == denied || p.state == cancelled }
 
+// endGone ends what was sent to nodes that are gone: a task that was being made may
+// have come after the revocation.
+func (s *Service) endGone(ctx context.Context) error {
+	var nodes []string
+	err := s.DB.View(ctx, func(tx *store.Tx) (err error) {
+		nodes, err = texts(tx, `SELECT DISTINCT node FROM hub_part WHERE state IN ('waiting', 'offered', 'accepted')`)
+		return err
+	})
+	for _, n := range nodes {
+		if p, ok := s.book.Peer(wire.KeyID(n)); err == nil && ok && p.Gone() {
+			err = s.DB.Update(ctx, func(tx *store.Tx) error { return s.endPartsOf(tx, p) })
+		}
+	}
+	return err
+}
+
 // endPartsOf ends everything at a node that was revoked, or has revoked this hub.
 func (s *Service) endPartsOf(tx *store.Tx, peer trust.Peer) error {
 	why := "The node has revoked this hub"

@@ -22,9 +22,6 @@ const maxOpen = 5000 // tasks of one project that have not ended
 // is the same task, so that a client may repeat a request whose answer was lost.
 func (s *Service) create(ctx context.Context, c caller, t model.Task, key string) (string, error) {
 	const op = "hub.create"
-	if !c.open {
-		return "", fault.New(op, fault.Conflict, "The project %s is closed: it takes no new tasks.", c.projectSlug)
-	}
 	if p := t.Tags["project"]; p != "" && p != c.projectSlug && p != c.project {
 		return "", fault.New(op, fault.Invalid, "The tag project names %q, but this token is for the project %s. Leave the tag out.", clip(p, 60), c.projectSlug)
 	}
@@ -33,6 +30,9 @@ func (s *Service) create(ctx context.Context, c caller, t model.Task, key string
 	}
 	if id, err := s.repeated(ctx, op, c, t, key); err != nil || id != "" {
 		return id, err
+	}
+	if !c.open {
+		return "", fault.New(op, fault.Conflict, "The project %s is closed: it takes no new tasks.", c.projectSlug)
 	}
 	nodes, err := s.targets(ctx, c, t)
 	if err != nil {

@@ -303,21 +303,15 @@ func TestCancelOfOthers(t *testing.T) {
 	r.enrol(newFakeNode(t, "north"))
 	id := r.create("")
 	ctx := t.Context()
-	p, err := r.people.CreatePerson(ctx, r.operator, identity.Draft{Handle: "ruth", Name: "Ruth"})
-	must(t, err)
-	_, err = r.s.SetMember(ctx, r.operator, "aurora", p.ID, access.Researcher)
-	must(t, err)
-	ruth := access.Actor{ID: p.ID, Handle: "ruth", Projects: map[string]access.Role{r.project.ID: access.Researcher}}
-	token, err := r.s.NewToken(ctx, ruth, TokenDraft{Name: "x", Project: "aurora"})
-	must(t, err)
+	p, token := r.member("ruth")
 	cancel := func() int {
-		status, _, _ := r.ask("POST", "/ga4gh/tes/v1/tasks/"+id+":cancel", token.Token, "")
+		status, _, _ := r.ask("POST", "/ga4gh/tes/v1/tasks/"+id+":cancel", token, "")
 		return status
 	}
 	if got := cancel(); got != 403 {
 		t.Errorf("a researcher cancelled another's task: %d", got)
 	}
-	_, err = r.s.SetMember(ctx, r.operator, "aurora", p.ID, access.Lead)
+	_, err := r.s.SetMember(ctx, r.operator, "aurora", p.ID, access.Lead)
 	must(t, err)
 	if got := cancel(); got != 200 {
 		t.Errorf("the lead: %d", got)

@@ -15,33 +15,33 @@ import (
 // the node; empty: what it calls itself.
 func (s *Service) NewCode(ctx context.Context, actor access.Actor, name string) (Code, error) {
 	const op = "hub.NewCode"
-	return s.code(ctx, op, actor, "code.made", func() (trust.Code, error) { return s.book.NewCode(ctx, "", name) }, true)
+	c, err := s.code(ctx, op, actor, "code.made", func(ctx context.Context) (trust.Code, error) { return s.book.NewCode(ctx, "", name) })
+	if err != nil {
+		return Code{}, err
+	}
+	return Code{Code: c.Text(), ExpiresAt: c.Expires, Address: s.URL()}, nil
 }
 
 // TypeCode takes a code that the node's operator made. The node then has a day to
 // bring it.
 func (s *Service) TypeCode(ctx context.Context, actor access.Actor, code, name string) (Code, error) {
 	const op = "hub.TypeCode"
-	return s.code(ctx, op, actor, "code.typed", func() (trust.Code, error) { return s.book.TypeCode(ctx, code, "", name) }, false)
+	c, err := s.code(ctx, op, actor, "code.typed", func(ctx context.Context) (trust.Code, error) { return s.book.TypeCode(ctx, code, "", name) })
+	if err != nil {
+		return Code{}, err
+	}
+	return Code{ExpiresAt: c.Expires, Address: s.URL()}, nil
 }
 
-func (s *Service) code(ctx context.Context, op string, actor access.Actor, verb string, make func() (trust.Code, error), show bool) (Code, error) {
+func (s *Service) code(ctx context.Context, op string, actor access.Actor, verb string, make func(context.Context) (trust.Code, error)) (trust.Code, error) {
 	if err := access.May(actor, access.HubManage, access.Thing{}); err != nil {
-		return Code{}, fault.Wrap(op, err)
+		return trust.Code{}, fault.Wrap(op, err)
 	}
-	c, err := make()
+	c, err := make(by(ctx, actor, verb))
 	if err != nil {
-		return Code{}, refused(op, err)
+		return trust.Code{}, refused(op, err)
 	}
-	err = s.DB.Update(ctx, func(tx *store.Tx) error { return s.note(tx, actor, verb, "code:"+c.ID, "") })
-	if err != nil {
-		return Code{}, fault.Wrap(op, err)
-	}
-	out := Code{ExpiresAt: c.Expires, Address: s.address()}
-	if show {
-		out.Code = c.Text()
-	}
-	return out, nil
+	return c, nil
 }
 
 // ConfirmNode says that somebody compared the words with the node's operator.
@@ -82,20 +82,10 @@ func (s *Service) RevokeNode(ctx context.Context, actor access.Actor, node, reas
 	if reason == "" || len(reason) > 500 || clean(reason) != reason {
 		return n, fault.New(op, fault.Invalid, "Give the reason in one line of at most 500 characters: it is shown on the page of the node.")
 	}
-	if err := s.book.Revoke(ctx, wire.KeyID(n.ID), reason); err != nil {
+	if err := s.book.Revoke(by(ctx, actor, ""), wire.KeyID(n.ID), reason); err != nil {
 		return n, refused(op, err)
 	}
 	s.fed().Drop(wire.KeyID(n.ID))
-	p, _ := s.book.Peer(wire.KeyID(n.ID))
-	err = s.DB.Update(ctx, func(tx *store.Tx) error {
-		if err := s.endPartsOf(tx, p); err != nil {
-			return err
-		}
-		return s.note(tx, actor, "node.revoked", "node:"+n.ID, "")
-	})
-	if err != nil {
-		return n, fault.Wrap(op, err)
-	}
 	return s.Node(ctx, actor, n.ID)
 }
 

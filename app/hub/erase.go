@@ -88,7 +88,7 @@ func (s *Service) retire(ctx context.Context) error {
 		var all []doomed
 		err := s.DB.View(ctx, func(tx *store.Tx) error {
 			rows, err := tx.Query(`SELECT r.task, r.node, t.project FROM hub_result r JOIN hub_task t ON t.id = r.task
-				WHERE r.state = 'stored' AND r.deleted_at IS NULL AND max(t.ended_at, r.stored_at) < ? LIMIT 100`, store.Millis(s.Now().Add(-s.Keep)))
+				WHERE r.state = 'stored' AND r.deleted_at IS NULL AND r.stored_at < ?1 AND t.ended_at < ?1 LIMIT 100`, store.Millis(s.Now().Add(-s.Keep)))
 			if err != nil {
 				return err
 			}

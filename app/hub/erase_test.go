@@ -111,7 +111,6 @@ func TestTheOperatorDeletesOneNodesResult(t *testing.T) {
 // TestResultsEndByThemselves: a result is kept for its time after the task has ended,
 // and everybody reads until when.
 func TestResultsEndByThemselves(t *testing.T) {
-	const day = 24 * time.Hour
 	r, n, id := released(t, "the table", func(r *rig) { r.keep = 30 * day })
 	task, err := r.s.Task(t.Context(), r.rosa, id)
 	if err != nil {

@@ -105,9 +105,9 @@ func TestALastWordInBetween(t *testing.T) {
 	r.until(again, "COMPLETE")
 }
 
-// TestALastWordWithoutItsConsequences: the database fails between the two; the hub's
-// small work ends what is open.
-func TestALastWordWithoutItsConsequences(t *testing.T) {
+// TestALastWordThatIsNotKept: the database fails within it; nothing of it is believed,
+// and the next one counts.
+func TestALastWordThatIsNotKept(t *testing.T) {
 	r := newRig(t)
 	n := newFakeNode(t, "north")
 	r.enrol(n)
@@ -116,11 +116,14 @@ func TestALastWordWithoutItsConsequences(t *testing.T) {
 		must(t, r.db.Update(t.Context(), func(tx *store.Tx) error { _, err := tx.Exec(q); return err }))
 	}
 	fail(`CREATE TRIGGER spoiled BEFORE UPDATE ON hub_part BEGIN SELECT RAISE(ABORT, 'disk full'); END`)
-	must(t, n.farewell())
-	if r.state(id) == "SYSTEM_ERROR" {
+	if n.farewell() == nil || r.state(id) == "SYSTEM_ERROR" || r.noted("node.left") != 0 {
 		t.Error("the fault had no effect")
 	}
+	if v, err := r.s.Node(t.Context(), r.operator, string(n.ID)); err != nil || v.State == NodeRevoked {
+		t.Errorf("%+v, %v", v, err)
+	}
 	fail(`DROP TRIGGER spoiled`)
+	must(t, n.farewell())
 	r.until(id, "SYSTEM_ERROR")
 	fedtest.Until(t, "the node is shown as gone", func() bool {
 		v, err := r.s.Node(t.Context(), r.operator, string(n.ID))

@@ -37,6 +37,7 @@ type rig struct {
 	pace   Pace
 	limits link.Limits
 	keep   time.Duration // of results
+	tasks  time.Duration // how long tasks are kept
 
 	db     *store.DB
 	log    *audit.Log
@@ -60,7 +61,7 @@ func ids() string { return uuid.Must(uuid.NewV7()).String() }
 
 func quickPace() Pace {
 	return Pace{PollMin: 5 * time.Millisecond, PollMax: 40 * time.Millisecond, Retry: 40 * time.Millisecond, Catalogue: time.Second, Call: 2 * time.Second,
-		Tick: 20 * time.Millisecond, MaxResult: 1 << 20, Reserve: 1}
+		Tick: 20 * time.Millisecond, Forget: time.Millisecond, MaxResult: 1 << 20, Reserve: 1}
 }
 
 // newRig starts a hub with a project, a researcher and a token.
@@ -108,7 +109,7 @@ func (r *rig) start() {
 	}
 	r.s, err = New(ctx, Deps{DB: r.db, Log: r.log, Keys: keys, Results: filepath.Join(r.dir, "results"), Name: "Hub of the test", Version: "test",
 		URL: func() string { return r.url }, Hosts: func() []string { return r.hosts },
-		IDs: ids, Now: r.clock.Now, Logger: fedtest.Log(), Limits: r.limits, Pace: r.pace, Keep: r.keep, Verify: verifyPlain})
+		IDs: ids, Now: r.clock.Now, Logger: fedtest.Log(), Limits: r.limits, Pace: r.pace, Keep: r.keep, KeepTasks: r.tasks, Verify: verifyPlain})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -159,6 +160,20 @@ func (r *rig) people1() {
 		r.t.Fatal(err)
 	}
 	r.token = t.Token
+}
+
+// member makes another researcher of the project, with a token.
+func (r *rig) member(handle string) (person identity.Person, token string) {
+	r.t.Helper()
+	ctx := context.Background()
+	p, err := r.people.CreatePerson(ctx, r.operator, identity.Draft{Handle: handle, Name: handle})
+	must(r.t, err)
+	_, err = r.s.SetMember(ctx, r.operator, "aurora", p.ID, access.Researcher)
+	must(r.t, err)
+	actor := access.Actor{ID: p.ID, Handle: handle, Projects: map[string]access.Role{r.project.ID: access.Researcher}}
+	t, err := r.s.NewToken(ctx, actor, TokenDraft{Name: "x", Project: "aurora"})
+	must(r.t, err)
+	return p, t.Token
 }
 
 // client is an independent TES client with the researcher's token.

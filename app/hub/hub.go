@@ -9,6 +9,8 @@
 //
 // Results stay for a time and may be deleted sooner. A row says so before the file
 // goes, so after a crash nothing is given out that was deleted, and the file goes later.
+// Ended tasks stay for a time too; then they go whole, and the audit log keeps their
+// events.
 //
 // It never decides what a node does: a node may refuse, and its refusal is shown.
 // It never stores a byte that a node has not released: of what a node answers it
@@ -46,19 +48,21 @@ type Deps struct {
 	DB      *store.DB
 	Log     *audit.Log
 	Live    *live.Hub
-	Keys    string          // folder of the key file
-	Results string          // folder of released results
-	Keep    time.Duration   // how long results stay after their task has ended; 0: for ever
-	Name    string          // of the hub, shown to nodes
-	Version string          // of the program
-	URL     func() string   // public address, without a slash at the end
-	Hosts   func() []string // host[:port] under which nodes may dial; asked once, at first use
-	IDs     func() string
-	Now     func() time.Time
-	Logger  *slog.Logger
-	Limits  link.Limits
-	Pace    Pace
-	Verify  func(zip io.ReaderAt, size int64) (Verified, error) // of a released zip; nil: as `tresor release verify` does
+	Keys    string        // folder of the key file
+	Results string        // folder of released results
+	Keep    time.Duration // how long results stay after their task has ended; 0: for ever
+	// KeepTasks is how long an ended task without a result here stays; 0: for ever.
+	KeepTasks time.Duration
+	Name      string          // of the hub, shown to nodes
+	Version   string          // of the program
+	URL       func() string   // public address, without a slash at the end
+	Hosts     func() []string // host[:port] under which nodes may dial; asked once, at first use
+	IDs       func() string
+	Now       func() time.Time
+	Logger    *slog.Logger
+	Limits    link.Limits
+	Pace      Pace
+	Verify    func(zip io.ReaderAt, size int64) (Verified, error) // of a released zip; nil: as `tresor release verify` does
 }
 
 // Pace says how often nodes are asked, and how much is taken from them. The zero value of a field means its default.
@@ -70,6 +74,7 @@ type Pace struct {
 	Glance    time.Duration // the same when it can; 15 s
 	Call      time.Duration // one question; 30 s
 	Tick      time.Duration // between two rounds of small work; 10 s
+	Forget    time.Duration // between two looks for tasks whose time is over; 1 h
 	MaxResult int64         // bytes of a zip; 4 GiB
 	Reserve   int64         // bytes of the disk that results leave free; 1 GiB
 	MaxBodies int64         // bytes of large orders that wait for their nodes, all together; 1 GiB
@@ -79,7 +84,7 @@ func (p Pace) withDefaults() Pace {
 	for _, d := range []struct {
 		at  *time.Duration
 		def time.Duration
-	}{{&p.PollMin, 500 * time.Millisecond}, {&p.PollMax, 30 * time.Second}, {&p.Retry, 30 * time.Second}, {&p.Catalogue, 5 * time.Minute}, {&p.Glance, 15 * time.Second}, {&p.Call, 30 * time.Second}, {&p.Tick, 10 * time.Second}} {
+	}{{&p.PollMin, 500 * time.Millisecond}, {&p.PollMax, 30 * time.Second}, {&p.Retry, 30 * time.Second}, {&p.Catalogue, 5 * time.Minute}, {&p.Glance, 15 * time.Second}, {&p.Call, 30 * time.Second}, {&p.Tick, 10 * time.Second}, {&p.Forget, time.Hour}} {
 		if *d.at == 0 {
 			*d.at = d.def
 		}
@@ -112,6 +117,8 @@ type Service struct {
 	workers map[string]*worker // by node
 	run     context.Context    // of Run; nil before
 	wg      sync.WaitGroup
+
+	forgot time.Time // when tasks were last looked through; of Run
 }
 
 // New opens the hub on its database and folders. It takes links from then on,
@@ -136,7 +143,7 @@ func New(ctx context.Context, d Deps) (*Service, error) {
 	s.fed = sync.OnceValue(func() *fed.Hub {
 		return fed.New(fed.Options{
 			Name: d.Name, Identity: s.identity, Hosts: d.Hosts(), Book: s.book, Sequences: bookStore{s}, Now: d.Now, Log: d.Logger, Limits: d.Limits,
-			Enrolled: s.enrolled, Left: s.left, Seen: s.seen,
+			Enrolled: s.enrolled, Seen: s.seen,
 		})
 	})
 	return s, nil

@@ -94,6 +94,7 @@ func TestALeftNodeChangesNothing(t *testing.T) {
 			come(n)
 			n.connect(r)
 			fedtest.Until(t, "the node was asked", func() bool { n.mu.Lock(); defer n.mu.Unlock(); return n.asked > asked+3 })
+			r.untilPart(id, "north", "has ended", func(p Part) bool { return p.Delivery == ended })
 			if p := r.part(id, "north"); r.state(id) != "CANCELED" || p.State != "CANCELED" || p.Result != nil {
 				t.Errorf("%s %+v", r.state(id), p)
 			}

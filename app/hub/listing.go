@@ -1,7 +1,6 @@
 package hub
 
 import (
-	"encoding/base64"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -16,7 +15,8 @@ import (
 type query struct {
 	view   model.View
 	size   int
-	after  string // id of the last task of the page before
+	token  string
+	after  string // id of the last task of the page before, as the token says
 	prefix string
 	state  model.State
 	tags   []tagCondition
@@ -60,9 +60,7 @@ func readQuery(raw string) (q query, err error) {
 			return q, wrongQuery("page_size", "Ask for a whole number from 1 to "+strconv.Itoa(model.MaxPageSize)+".")
 		}
 	}
-	if q.after, err = readPageToken(v.Get("page_token")); err != nil {
-		return q, err
-	}
+	q.token = v.Get("page_token")
 	return q, q.readTags(v["tag_key"], v["tag_value"])
 }
 
@@ -90,22 +88,14 @@ func (q *query) readTags(keys, values []string) error {
 	return nil
 }
 
-const tokenMark = "after:"
-
-func pageToken(last string) string {
-	return base64.RawURLEncoding.EncodeToString([]byte(tokenMark + last))
-}
-
-func readPageToken(token string) (string, error) {
-	if token == "" {
-		return "", nil
+// mark stands for the caller and the conditions of a list. A token is good for both
+// only; the view and the size of pages may change on the way.
+func (q query) mark(c caller) []byte {
+	words := []string{"hub page 1", c.person, c.project, q.prefix, string(q.state)}
+	for _, t := range q.tags {
+		words = append(words, t.key, t.value)
 	}
-	b, err := base64.RawURLEncoding.Strict().DecodeString(token)
-	last, ok := strings.CutPrefix(string(b), tokenMark)
-	if err != nil || !ok || last == "" || len(last) > 100 {
-		return "", wrongQuery("page_token", "This is no token of this list. Use the next_page_token of the page before, or begin again without one.")
-	}
-	return last, nil
+	return model.Mark(words...)
 }
 
 // where gives the conditions on hub_task t.
@@ -140,6 +130,12 @@ func (s *Service) list(w http.ResponseWriter, r *http.Request, c caller) error {
 	if err != nil {
 		return err
 	}
+	mark := q.mark(c)
+	if q.token != "" {
+		if q.after, err = model.ReadPageToken(q.token, mark); err != nil {
+			return wrongQuery("page_token", "This is no token of this list. Use the next_page_token of the page before, as the same person and with the same name_prefix, state and tags, or begin again without one.")
+		}
+	}
 	var body []byte
 	err = s.DB.View(r.Context(), func(tx *store.Tx) error {
 		rows, err := q.rows(tx, c.project)
@@ -150,7 +146,7 @@ func (s *Service) list(w http.ResponseWriter, r *http.Request, c caller) error {
 		next := ""
 		for i := range rows {
 			if i == q.size || len(body) > maxPage {
-				next = pageToken(rows[i-1].id)
+				next = model.PageToken(rows[i-1].id, mark)
 				break
 			}
 			if i > 0 {

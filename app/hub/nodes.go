@@ -16,8 +16,6 @@ import (
 	"tresor/fed/wire"
 )
 
-var system = access.System
-
 func nodeSubject(id wire.KeyID) string { return "node:" + string(id) }
 
 func (s *Service) note(tx *store.Tx, actor access.Actor, verb, subject, project string, kv ...string) error {

@@ -103,6 +103,9 @@ func TestRevoke(t *testing.T) {
 	if p := r.part(id, "north"); p.Code != "revoked" {
 		t.Errorf("%+v", p)
 	}
+	if _, err := r.s.RevokeNode(t.Context(), r.operator, v.ID, "once more"); err != nil || r.noted("node.revoked") != 1 {
+		t.Errorf("twice: %v, %d events", err, r.noted("node.revoked"))
+	}
 	fedtest.Until(t, "the link ended", func() bool { return !r.s.online()[v.ID] })
 	if _, err := r.client().Create(t.Context(), r.task()); err != nil {
 		t.Errorf("the project goes on without it: %v", err)

@@ -131,7 +131,7 @@ func onlyThis(err error) bool {
 		return false
 	}
 	switch r.Code {
-	case wire.CodeRunning, wire.CodeInterrupted, wire.CodeInternal, wire.CodeFailed, wire.CodeBody:
+	case wire.CodeRunning, wire.CodeInterrupted, wire.CodeInternal, wire.CodeFailed, wire.CodeBody, wire.CodeStale:
 		return true
 	}
 	return false

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 
+	"tresor/app/access"
 	"tresor/app/store"
 	"tresor/plugins/builtin/tes/model"
 )
@@ -128,7 +129,7 @@ func (s *Service) follow(tx *store.Tx, task string) error {
 		return err
 	}
 	s.tell(tx, task)
-	return s.note(tx, system, "task.moved", "task:"+task, project, "state", string(now))
+	return s.note(tx, access.System, "task.moved", "task:"+task, project, "state", string(now))
 }
 
 // together gives the one state of a task from its parts:

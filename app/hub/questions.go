@@ -2,6 +2,8 @@ package hub
 
 import (
 	"context"
+	"errors"
+	"net/http"
 	"reflect"
 	"sync"
 	"time"
@@ -146,7 +148,9 @@ func (w *worker) look(ctx context.Context, p part) bool {
 		}
 		was := *now
 		if err != nil {
-			now.trouble = trouble(err)
+			if now.trouble = trouble(err); now.left && unknownThere(err) {
+				now.state = ended // nobody waits, and the node has nothing to stop
+			}
 		} else {
 			now.trouble, now.log = "", r
 			changed = !reflect.DeepEqual(was.log, r)
@@ -159,6 +163,12 @@ func (w *worker) look(ctx context.Context, p part) bool {
 		w.s.Logger.Error("a node's answer was not kept", "node", w.node, "task", p.task, "error", werr)
 	}
 	return changed
+}
+
+// unknownThere reports whether a node says that it has no such task.
+func unknownThere(err error) bool {
+	var status *statusError
+	return errors.As(err, &status) && status.status == http.StatusNotFound
 }
 
 // same reports whether a node said again what is written down, not long ago: most

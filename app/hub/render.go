@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"tresor/app/fault"
 	"tresor/app/store"
 	"tresor/plugins/builtin/tes/model"
 )
@@ -203,7 +202,7 @@ func (s *Service) row(tx *store.Tx, c caller, id string) (taskRow, error) {
 	r := taskRow{id: id}
 	err := tx.QueryRow(`SELECT state, document, created_at FROM hub_task WHERE id = ? AND project = ?`, id, c.project).Scan(&r.state, &r.document, &r.created)
 	if store.NotFound(err) {
-		return r, fault.New("hub.row", fault.NotFound, "There is no such task in the project %s.", c.projectSlug)
+		return r, s.noTask("hub.row", "There is no such task in the project "+c.projectSlug+".")
 	}
 	return r, err
 }

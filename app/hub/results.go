@@ -46,7 +46,8 @@ type wantedResult struct {
 func (w *worker) fetchAll(ctx context.Context) (more bool, err error) {
 	var all []wantedResult
 	err = w.s.DB.View(ctx, func(tx *store.Tx) error {
-		rows, err := tx.Query(`SELECT task, release, tries FROM hub_result WHERE node = ? AND state = 'wanted' ORDER BY task LIMIT 100`, w.node)
+		rows, err := tx.Query(`SELECT r.task, r.release, r.tries FROM hub_result r JOIN hub_part p ON p.task = r.task AND p.node = r.node
+			WHERE r.node = ? AND r.state = 'wanted' AND p.state = 'accepted' ORDER BY r.task LIMIT 100`, w.node)
 		if err != nil {
 			return err
 		}
@@ -88,7 +89,7 @@ func (w *worker) fetch(ctx context.Context, x wantedResult) (left bool, err erro
 }
 
 // keepResult puts the zip under its name and then ends the part, in that order: a
-// crash in between fetches it again.
+// crash in between fetches it again. The zip of a part that ended meanwhile goes.
 func (w *worker) keepResult(ctx context.Context, x wantedResult, g got) error {
 	to := w.s.resultFile(x.task, w.node)
 	err := os.MkdirAll(filepath.Dir(to), 0o700)
@@ -106,7 +107,9 @@ func (w *worker) keepResult(ctx context.Context, x wantedResult, g got) error {
 	if err != nil {
 		return err
 	}
-	return w.change(ctx, part{task: x.task, node: w.node}, func(tx *store.Tx, now *part) error {
+	kept := false
+	err = w.change(ctx, part{task: x.task, node: w.node}, func(tx *store.Tx, now *part) error {
+		kept = true
 		_, err := tx.Exec(`UPDATE hub_result SET state = 'stored', sha256 = ?, size = ?, files = ?, signer = ?, tries = tries + 1, trouble = '', stored_at = ?
 			WHERE task = ? AND node = ?`, g.sha256, g.size, string(files), clip(g.facts.Root, 100), store.Millis(tx.Now()), x.task, w.node)
 		if err != nil {
@@ -115,6 +118,10 @@ func (w *worker) keepResult(ctx context.Context, x wantedResult, g got) error {
 		now.state, now.tes, now.trouble = ended, model.Complete, ""
 		return w.s.note(tx, access.System, "result.stored", "task:"+x.task, "", "node", w.node, "sha256", g.sha256, "release", x.release)
 	})
+	if err == nil && !kept {
+		err = os.Remove(to)
+	}
+	return err
 }
 
 // noResult notes a failed try; the last one ends the part.

@@ -17,7 +17,7 @@ func (s *Service) Overview(ctx context.Context, actor access.Actor) (Overview, e
 		return Overview{}, fault.Wrap(op, err)
 	}
 	k := s.keys.get()
-	o := Overview{Name: s.Name, Key: string(k.id()), Address: s.address()}
+	o := Overview{Name: s.Name, Key: string(k.id()), Address: s.URL()}
 	if k.Next != nil {
 		o.Rotation = &Rotation{Next: string(k.Succession.New.ID()), Until: time.UnixMilli(k.Succession.Until).UTC()}
 	}
@@ -41,9 +41,6 @@ func (s *Service) Overview(ctx context.Context, actor access.Actor) (Overview, e
 	})
 	return o, fault.Wrap(op, err)
 }
-
-// address is what a node's operator types.
-func (s *Service) address() string { return s.URL() }
 
 // overlap is how long the old and the new key are both good.
 const overlap = 30 * 24 * time.Hour
@@ -82,7 +79,7 @@ func (s *Service) settle(ctx context.Context) error {
 			return nil
 		}
 	}
-	return s.rekey(ctx, system, k, k.finished())
+	return s.rekey(ctx, access.System, k, k.finished())
 }
 
 // rekey keeps a pair with its event. The file comes last, and the old one is put
@@ -130,6 +127,6 @@ func (s *Service) recordKeys(ctx context.Context) error {
 		if k.Next == nil && !announced {
 			return nil // the first key
 		}
-		return s.noteKeys(tx, system, k)
+		return s.noteKeys(tx, access.System, k)
 	})
 }

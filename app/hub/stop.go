@@ -37,7 +37,7 @@ func (w *worker) stop(ctx context.Context, p part) error {
 	a, err := task.DecodeAnswer(receipt.Result)
 	if err == nil && a.Status/100 != 2 {
 		_, text, _ := problem(a)
-		if settled(a.Status) {
+		if settled(a.Status) || p.left && a.Status == http.StatusNotFound {
 			return w.change(ctx, p, func(tx *store.Tx, now *part) error {
 				now.cancelled, now.trouble, now.text = true, "", clip("Not cancelled: "+text, maxMessage)
 				return w.s.note(tx, access.System, "part.not-cancelled", "task:"+p.task, "", "node", p.node)

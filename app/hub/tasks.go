@@ -20,6 +20,9 @@ func (s *Service) Tasks(ctx context.Context, actor access.Actor, f TaskFilter) (
 	if err := access.May(actor, access.HubRead, access.Thing{}); err != nil {
 		return nil, fault.Wrap(op, err)
 	}
+	if f.State != "" && !model.State(f.State).Valid() {
+		return nil, fault.New(op, fault.Invalid, "%q is not a state of a task. Ask for one such as RUNNING or COMPLETE.", clip(f.State, 40))
+	}
 	if f.Limit <= 0 {
 		f.Limit = 50
 	}
@@ -87,16 +90,16 @@ func (s *Service) task(tx *store.Tx, actor access.Actor, id string, online map[s
 		FROM hub_task t JOIN hub_project p ON p.id = t.project WHERE t.id = ?`, id).
 		Scan(&t.ID, &t.Name, &t.Project, &t.ProjectSlug, &t.Owner, &t.OwnerName, &t.State, &document, &created, &end, &cancel)
 	if store.NotFound(err) {
-		return t, fault.New(op, fault.NotFound, access.NotSeen)
+		return t, s.noTask(op, access.NotSeen)
 	}
 	if err != nil {
 		return t, err
 	}
 	thing := access.Thing{Project: t.Project, Owner: t.Owner}
 	if err := access.May(actor, access.HubTasks, thing); err != nil {
-		return Task{}, fault.New(op, fault.NotFound, access.NotSeen)
+		return Task{}, s.noTask(op, access.NotSeen)
 	}
-	t.CreatedAt, t.EndedAt, t.CancelAt = store.Time(created), when(end), when(cancel)
+	t.CreatedAt, t.EndedAt, t.CancelAt, t.KeepUntil = store.Time(created), when(end), when(cancel), s.tasksUntil(end)
 	t.CanCancel = end == nil && cancel == nil && access.Can(actor, access.HubCancel, thing)
 	t.CanEnd = end == nil && cancel != nil && access.Can(actor, access.HubCancel, thing)
 	t.CanOpen = access.Can(actor, access.HubResults, thing)

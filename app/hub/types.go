@@ -136,12 +136,15 @@ type Task struct {
 	CreatedAt   time.Time  `json:"created_at"`
 	EndedAt     *time.Time `json:"ended_at"`
 	CancelAt    *time.Time `json:"cancel_at"` // when somebody asked for its end
-	Executors   []string   `json:"images"`    // one per command
-	Parts       []Part     `json:"parts"`
-	CanCancel   bool       `json:"can_cancel"`
-	CanEnd      bool       `json:"can_end"`   // may stop waiting for the nodes that have not ended it
-	CanOpen     bool       `json:"can_open"`  // may download results
-	CanErase    bool       `json:"can_erase"` // may delete results that are here
+	// KeepUntil is when the hub drops it, unless a result of it is still here; nil: never,
+	// or not known while it goes on.
+	KeepUntil *time.Time `json:"keep_until"`
+	Executors []string   `json:"images"` // one per command
+	Parts     []Part     `json:"parts"`
+	CanCancel bool       `json:"can_cancel"`
+	CanEnd    bool       `json:"can_end"`   // may stop waiting for the nodes that have not ended it
+	CanOpen   bool       `json:"can_open"`  // may download results
+	CanErase  bool       `json:"can_erase"` // may delete results that are here
 }
 
 // Part is a task at one node.

@@ -62,26 +62,21 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 }
 
-// keepHouse finishes a rotation that all know of, forgets old codes, deletes results
-// whose time is over, and ends what is left at nodes that are gone: a crash, or a task that was
-// being made, may have come between a revocation and its consequences.
+// keepHouse finishes a rotation that all know of, ends what is left at nodes that are
+// gone, deletes results and drops tasks whose time is over, and forgets old codes.
 func (s *Service) keepHouse(ctx context.Context) error {
-	if err := s.settle(ctx); err != nil {
-		return err
-	}
-	for _, p := range s.book.Peers() {
-		if !p.Gone() {
-			continue
-		}
-		err := s.DB.Update(ctx, func(tx *store.Tx) error { return s.endPartsOf(tx, p) })
-		if err != nil {
+	for _, work := range []func(context.Context) error{s.settle, s.endGone, s.retire} {
+		if err := work(ctx); err != nil {
 			return err
 		}
 	}
-	if err := s.retire(ctx); err != nil {
-		return err
-	}
 	s.eraseAll(ctx)
+	if now := s.Now(); now.Sub(s.forgot) >= s.Pace.Forget {
+		if err := s.forget(ctx); err != nil {
+			return err
+		}
+		s.forgot = now
+	}
 	return s.DB.Update(ctx, func(tx *store.Tx) error {
 		_, err := tx.Exec(`DELETE FROM hub_code WHERE expires < ?`, store.Millis(tx.Now().Add(-7*24*time.Hour)))
 		return fault.Wrap("hub.keepHouse", err)
@@ -167,20 +162,6 @@ func (w *worker) hurried() map[string]bool {
 
 // enrolled hears of a new node.
 func (s *Service) enrolled(p trust.Peer) { s.employ(string(p.ID)) }
-
-// left hears that a node has revoked this hub. What a crash leaves, keepHouse ends.
-func (s *Service) left(ctx context.Context, p trust.Peer) {
-	err := s.DB.Update(ctx, func(tx *store.Tx) error {
-		if err := s.endPartsOf(tx, p); err != nil {
-			return err
-		}
-		s.tellNodes(tx)
-		return s.note(tx, system, "node.left", nodeSubject(p.ID), "")
-	})
-	if err != nil {
-		s.Logger.Error("what a node's last word ends was not ended yet", "node", p.ID, "error", err)
-	}
-}
 
 // seen hears that a link began or ended.
 func (s *Service) seen(node wire.KeyID, at time.Time) {

@@ -78,7 +78,7 @@ func TestEveryRefusalOfAnEnvelope(t *testing.T) {
 		{name: "made in the future", change: func(e *wire.Envelope) { e.Made += 3_000_000; e.Expires += 3_000_000 }, code: wire.CodeTime},
 		{name: "id used for another body", change: func(e *wire.Envelope) { e.ID = first.ID }, code: wire.CodeConflict},
 		{name: "sequence used for another id", change: func(e *wire.Envelope) { e.Seq = first.Seq }, code: wire.CodeConflict},
-		{name: "sequence out of the window", change: func(e *wire.Envelope) { e.Seq = first.Seq - node.Window }, code: wire.CodeStale},
+		{name: "sequence out of the window", change: func(e *wire.Envelope) { e.Seq = first.Seq - wire.Window }, code: wire.CodeStale},
 	}
 	for _, tc := range cases {
 		t.Run(tc.name, func(t *testing.T) {

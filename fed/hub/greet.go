@@ -146,9 +146,6 @@ func (h *Hub) farewell(r *http.Request, c *link.Conn, id Identity, p trust.Peer,
 		return err
 	}
 	h.Drop(p.ID)
-	if p, ok := h.o.Book.Peer(p.ID); ok && h.o.Left != nil {
-		h.o.Left(r.Context(), p)
-	}
 	err := c.WriteMessage(wire.NewWelcome(hello, id.Key, h.o.Now(), nil).Encode())
 	c.Close()
 	h.o.Log.Info("node has revoked this hub", "node", p.Name, "err", err)

@@ -10,7 +10,6 @@
 package hub
 
 import (
-	"context"
 	"crypto/ed25519"
 	"log/slog"
 	"sort"
@@ -28,7 +27,7 @@ type Identity struct {
 	Next *wire.Succession
 }
 
-// Options are what a hub needs. All but Limits, Enrolled, Left, Seen, Handshakes and
+// Options are what a hub needs. All but Limits, Enrolled, Seen, Handshakes and
 // PerAddress are required.
 type Options struct {
 	Name      string
@@ -40,11 +39,10 @@ type Options struct {
 	Log       *slog.Logger
 	Limits    link.Limits
 
-	Handshakes int                                     // at once; 512
-	PerAddress int                                     // handshakes at once from one address; 64
-	Enrolled   func(p trust.Peer)                      // a node was enrolled; may be nil
-	Left       func(ctx context.Context, p trust.Peer) // a node has revoked this hub; may be nil
-	Seen       func(node wire.KeyID, at time.Time)     // a link began or ended; may be nil
+	Handshakes int                                 // at once; 512
+	PerAddress int                                 // handshakes at once from one address; 64
+	Enrolled   func(p trust.Peer)                  // a node was enrolled; may be nil
+	Seen       func(node wire.KeyID, at time.Time) // a link began or ended; may be nil
 }
 
 // Hub is an http.Handler: the WebSocket endpoint that nodes dial.

@@ -132,7 +132,7 @@ func (x *executor) begin(ctx context.Context, hub trust.Peer, e *wire.Envelope, 
 	if err != nil {
 		return nil, nil, err
 	}
-	if e.Seq <= mark.Floor || e.Seq+Window <= mark.Highest {
+	if e.Seq <= mark.Floor || e.Seq+wire.Window <= mark.Highest {
 		return nil, nil, wire.Refuse(wire.CodeStale, "the envelope comes too late after others (sequence %d, now %d): send the task in a new one", e.Seq, mark.Highest)
 	}
 	// Looked up before the claim: a run that is gone by then has recorded its end.

@@ -56,6 +56,10 @@ func (x *executor) enter(r *http.Request, places chan struct{}) error {
 // receive reads the envelope and believes it before it reads the body, then holds
 // the body against it. Nothing is claimed before the last byte was there.
 func (x *executor) receive(w http.ResponseWriter, r *http.Request, hub trust.Peer) (*wire.Envelope, error) {
+	// A hub that brings its bytes slowly keeps a place of its own for a while and no longer.
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Now().Add(largeWait))
+	defer control.SetReadDeadline(time.Time{})
 	in := bufio.NewReaderSize(r.Body, wire.MaxMessage)
 	line, err := in.ReadSlice('\n')
 	if errors.Is(err, bufio.ErrBufferFull) {
@@ -71,10 +75,6 @@ func (x *executor) receive(w http.ResponseWriter, r *http.Request, hub trust.Pee
 	if !e.Large() {
 		return nil, wire.Refuse(wire.CodeMalformed, "the envelope's body lies inside: it comes by another path")
 	}
-	// A hub that brings its bytes slowly keeps a place of its own for a while and no longer.
-	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Now().Add(largeWait))
-	defer control.SetReadDeadline(time.Time{})
 	body := make([]byte, e.Size)
 	if _, err := io.ReadFull(in, body); err != nil {
 		return nil, cutShort(err)
@@ -85,7 +85,7 @@ func (x *executor) receive(w http.ResponseWriter, r *http.Request, hub trust.Pee
 	return e, e.Attach(body)
 }
 
-// largeWait bounds how long one body may take on its way.
+// largeWait bounds how long one envelope with its body may take on its way.
 const largeWait = 2 * time.Minute
 
 // cutShort is what a hub hears of a body that ended too early.

@@ -43,10 +43,6 @@ type Ledger interface {
 	Sweep(ctx context.Context, t time.Time) error
 }
 
-// Window is how far an envelope may come behind the highest sequence of its hub:
-// requests overtake each other, but not without end.
-const Window = 4096
-
 // Sweep drops what can never be taken again because it has expired.
 func (n *Node) Sweep(ctx context.Context) error {
 	return n.o.Ledger.Sweep(ctx, n.o.Now().Add(-2*wire.MaxSkew))

@@ -6,6 +6,10 @@ import (
 	"time"
 )
 
+// Window is how far an envelope may come behind the highest sequence of its hub at a
+// node: requests overtake each other, but not without end.
+const Window = 4096
+
 // Envelope is one order of a hub to one node. The hub's key signs it, so neither
 // a broken transport nor another node can make, change or redirect one; its
 // sequence and id let the node execute it at most once.

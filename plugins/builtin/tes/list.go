@@ -2,9 +2,6 @@ package tes
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/binary"
 	"errors"
 
 	"tresor/plugins/builtin/tes/model"
@@ -24,8 +21,8 @@ func list(ctx context.Context, r protocol.Request, h protocol.Host) (protocol.Re
 	q := protocol.JobQuery{View: hostView(l.view), NamePrefix: l.prefix, States: l.state.Jobs(), Tags: l.tags, Limit: l.size}
 	mark := l.fingerprint(r.Caller)
 	if l.token != "" {
-		if q.After, err = readToken(l.token, mark); err != nil {
-			return protocol.Response{}, err
+		if q.After, err = model.ReadPageToken(l.token, mark); err != nil {
+			return protocol.Response{}, invalid("page_token", "This is no token of this list. Use the next_page_token of the page before with the same name_prefix, state and tags, or begin again without one.")
 		}
 	}
 	if l.state != "" && len(q.States) == 0 {
@@ -68,7 +65,7 @@ func appendPage(page protocol.JobPage, v model.View, r protocol.Request, mark []
 	}
 	next := ""
 	if page.Next != "" {
-		next = writeToken(page.Next, mark)
+		next = model.PageToken(page.Next, mark)
 	}
 	return model.AppendListEnd(dst, next)
 }
@@ -76,41 +73,9 @@ func appendPage(page protocol.JobPage, v model.View, r protocol.Request, mark []
 // fingerprint stands for the caller and the conditions of a listing. A token is
 // good for both only; the view and the size of pages may change on the way.
 func (l listing) fingerprint(c protocol.Caller) []byte {
-	b := []byte("tes page 1")
-	add := func(s string) {
-		b = binary.AppendUvarint(b, uint64(len(s)))
-		b = append(b, s...)
-	}
-	for _, s := range []string{c.Kind, c.Principal, c.Project, l.prefix, string(l.state)} {
-		add(s)
-	}
+	words := []string{"tes page 1", c.Kind, c.Principal, c.Project, l.prefix, string(l.state)}
 	for _, t := range l.tags {
-		add(t.Key)
-		add(t.Value)
+		words = append(words, t.Key, t.Value)
 	}
-	return b
-}
-
-// sumSize is how much of a hash a token carries. It finds mistakes; that a token
-// opens nothing is the host's doing, which asks who the caller is on every page.
-const sumSize = 12
-
-func tokenSum(mark []byte, next string) []byte {
-	h := sha256.New()
-	h.Write(binary.AppendUvarint(nil, uint64(len(mark))))
-	h.Write(mark)
-	h.Write([]byte(next))
-	return h.Sum(nil)[:sumSize]
-}
-
-func writeToken(next string, mark []byte) string {
-	return base64.RawURLEncoding.EncodeToString(append(tokenSum(mark, next), next...))
-}
-
-func readToken(token string, mark []byte) (string, error) {
-	b, err := base64.RawURLEncoding.Strict().DecodeString(token)
-	if err != nil || len(b) <= sumSize || string(tokenSum(mark, string(b[sumSize:]))) != string(b[:sumSize]) {
-		return "", invalid("page_token", "This is no token of this list. Use the next_page_token of the page before with the same name_prefix, state and tags, or begin again without one.")
-	}
-	return string(b[sumSize:]), nil
+	return model.Mark(words...)
 }
