@@ -64,7 +64,7 @@ func (f *fakePlugins) Trust(_ context.Context, actor access.Actor, _, sum string
 	return f.ask(actor, access.PluginTrust, "tes")
 }
 
-func (f *fakePlugins) Forget(_ context.Context, actor access.Actor, name string) error {
+func (f *fakePlugins) Forget(_ context.Context, actor access.Actor, name, _ string) error {
 	_, err := f.ask(actor, access.PluginManage, name)
 	return err
 }

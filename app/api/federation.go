@@ -36,11 +36,14 @@ func (s *Server) federationRoutes() []Route {
 		{Method: "GET", Path: "/federation/sources", Access: by(access.FederationRead), Summary: "List the addresses that inputs may be fetched from", endpoint: get(s.listSources)},
 		{Method: "POST", Path: "/federation/sources", Access: by(access.FederationManage), Summary: "Allow inputs to be fetched from addresses with a prefix", Need: "prefix kind", endpoint: create(s.addSource)},
 		{Method: "DELETE", Path: "/federation/sources/{source}", Access: by(access.FederationManage), Summary: "Take a prefix off the list", endpoint: done0(s.dropSource)},
+		{Method: "PUT", Path: "/federation/sources/{source}/credential", Access: by(access.FederationManage), Summary: "Give a source a credential, in place of the one before: a key with its secret for s3, a token or a name with a password for https and drs. No answer has any of it", endpoint: post(s.setCredential)},
+		{Method: "DELETE", Path: "/federation/sources/{source}/credential", Access: by(access.FederationManage), Summary: "Take a source's credential away", endpoint: get(s.dropCredential)},
 	}
 }
 
 type pausedIn struct {
-	Paused bool `json:"paused"`
+	Paused bool   `json:"paused"`
+	Reason string `json:"reason" doc:"why, when there is time to say it; kept with the audit event"`
 }
 
 type hubIn struct {
@@ -58,6 +61,8 @@ type sourceIn struct {
 	Kind     string `json:"kind" doc:"https, s3 or drs"`
 	Endpoint string `json:"endpoint" doc:"https:// address that answers for s3:// and drs://"`
 	Plugin   string `json:"plugin" doc:"a plugin that may call it; empty: inputs of jobs only"`
+
+	Credential *gateway.Credential `json:"credential" doc:"what the source wants to let this server read; no answer has any of it"`
 }
 
 func (s *Server) federation(c *call) (Federation, error) {
@@ -109,7 +114,7 @@ func (s *Server) pauseAll(c *call, in pausedIn) (link.Node, error) {
 			return link.Node{}, err
 		}
 	}
-	if err := s.Gateway.PauseAll(c.ctx(), c.actor(), in.Paused); err != nil {
+	if err := s.Gateway.PauseAll(c.ctx(), c.actor(), in.Paused, in.Reason); err != nil {
 		return link.Node{}, err
 	}
 	s.Links.Changed()
@@ -172,9 +177,17 @@ func (s *Server) listSources(c *call) (List[gateway.Source], error) {
 }
 
 func (s *Server) addSource(c *call, in sourceIn) (gateway.Source, error) {
-	return s.Gateway.AddSource(c.ctx(), c.actor(), gateway.Source{Prefix: in.Prefix, Kind: in.Kind, Endpoint: in.Endpoint, Plugin: in.Plugin})
+	return s.Gateway.AddSource(c.ctx(), c.actor(), gateway.Source{Prefix: in.Prefix, Kind: in.Kind, Endpoint: in.Endpoint, Plugin: in.Plugin, Credential: in.Credential})
 }
 
 func (s *Server) dropSource(c *call) error {
 	return s.Gateway.DropSource(c.ctx(), c.actor(), c.path("source"))
+}
+
+func (s *Server) setCredential(c *call, in gateway.Credential) (gateway.Source, error) {
+	return s.Gateway.SetCredential(c.ctx(), c.actor(), c.path("source"), in)
+}
+
+func (s *Server) dropCredential(c *call) (gateway.Source, error) {
+	return s.Gateway.DropCredential(c.ctx(), c.actor(), c.path("source"))
 }

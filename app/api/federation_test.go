@@ -31,13 +31,14 @@ func TestOperatorsAndLeadsOpenADoorTogether(t *testing.T) {
 		{"it is no hub", "operator", "POST", "/federation/hubs/" + p.ID + "/confirm", "", 409, []string{"not a hub"}, nil},
 		{"a paused door", "operator", "POST", one + "/pause", `{"paused":true}`, 200, []string{`"paused":true`}, nil},
 		{"an open door", "operator", "POST", one + "/pause", `{"paused":false}`, 200, []string{`"paused":false`}, nil},
-		{"all are paused", "operator", "POST", "/federation/pause", `{"paused":true}`, 200, []string{`"paused":true`}, nil},
+		{"all are paused", "operator", "POST", "/federation/pause", `{"paused":true,"reason":"A hub behaves oddly."}`, 200, []string{`"paused":true`}, nil},
 		{"the page says so", "operator", "GET", "/federation", "", 200, []string{`"paused":true`}, nil},
 		{"a quota", "operator", "PATCH", one, `{"quotas":{"tasks_per_hour":5,"open_tasks":2,"cores":1}}`, 200, []string{`"tasks_per_hour":5`}, nil},
 		{"a policy that is none", "operator", "PATCH", one, `{"approval":"never"}`, 400, nil, nil},
 		{"an empty ledger", "lead", "GET", one + "/ledger", "", 200, []string{`"items":[`}, nil},
 		{"a ledger from nowhere", "lead", "GET", one + "/ledger?before=x", "", 400, nil, nil},
-		{"the lead takes it back", "lead", "DELETE", one + "/projects/aurora", "", 200, []string{`"projects":[]`}, nil},
+		{"taken back without a reason", "lead", "POST", one + "/projects/aurora/take-back", `{}`, 400, []string{"reason is missing"}, nil},
+		{"the lead takes it back", "lead", "POST", one + "/projects/aurora/take-back", `{"reason":"The study is over."}`, 200, []string{`"projects":[]`}, nil},
 		{"it is ended", "operator", "POST", one + "/revoke", `{"reason":"The agreement has ended."}`, 200, []string{`"state":"revoked"`}, nil},
 		{"it gets no token", "operator", "POST", one + "/token", "", 409, nil, []string{"trs_"}},
 		{"a source that is no prefix", "operator", "POST", "/federation/sources", `{"prefix":"file:///etc/","kind":"https"}`, 400, nil, nil},
@@ -79,11 +80,12 @@ func TestSecretsAreShownOnce(t *testing.T) {
 	}
 	w.play(t, []scenario{
 		{"another's list", "lead", "GET", "/tokens", "", 200, []string{`"items":[]`}, []string{"laptop"}},
-		{"another's token", "lead", "DELETE", "/tokens/" + mine.ID, "", 404, nil, nil},
+		{"another's token", "lead", "POST", "/tokens/" + mine.ID + "/revoke", "", 404, nil, nil},
 		{"a token for another project", "researcher", "POST", "/tokens", `{"name":"x","project":"borealis"}`, 404, nil, []string{"trs_"}},
 		{"a token for ever", "researcher", "POST", "/tokens", `{"name":"x","project":"aurora","days":91}`, 400, []string{"90"}, []string{"trs_"}},
 		{"a token without a name", "researcher", "POST", "/tokens", `{"project":"aurora"}`, 400, nil, []string{"trs_"}},
-		{"one's own token ends", "researcher", "DELETE", "/tokens/" + mine.ID, "", 204, nil, nil},
+		{"another's token without a reason", "operator", "POST", "/tokens/" + mine.ID + "/revoke", "", 400, []string{"reason is missing"}, nil},
+		{"one's own token ends", "researcher", "POST", "/tokens/" + mine.ID + "/revoke", "", 204, nil, nil},
 		{"it says so", "researcher", "GET", "/tokens", "", 200, []string{`"revoked":true`}, nil},
 	})
 }
@@ -96,10 +98,10 @@ func TestStepUpWhereItMatters(t *testing.T) {
 		want, listed := map[string]bool{
 			"POST /federation/principals": true, "POST /federation/principals/{principal}/token": true, "POST /federation/hubs": true,
 			"POST /federation/hubs/{principal}/confirm": true, "PUT /federation/principals/{principal}/projects/{project}": true,
-			"POST /federation/sources": true, "POST /federation/rotate": true, "POST /plugins": true, "PUT /plugins/{plugin}/settings": true, "POST /tokens": true,
+			"POST /federation/sources": true, "PUT /federation/sources/{source}/credential": true, "DELETE /federation/sources/{source}/credential": true, "POST /federation/rotate": true, "POST /plugins": true, "PUT /plugins/{plugin}/settings": true, "POST /tokens": true,
 			"PUT /projects/{project}/members/{person}": true,
 			"POST /federation/pause":                   false, "POST /federation/principals/{principal}/pause": false, "POST /federation/hubs/{principal}/test": false,
-			"DELETE /tokens/{token}": false,
+			"POST /tokens/{token}/revoke": false,
 		}[key]
 		if listed && rt.Access.StepUp != want {
 			t.Errorf("%s: step-up is %v", key, rt.Access.StepUp)
@@ -127,7 +129,7 @@ func TestPluginsAreTrustedAtTheServerOnly(t *testing.T) {
 		{"a path that is not absolute", "local", "POST", "/plugins", `{"path":"plugin","sha256":"` + sum + `"}`, 400, []string{"absolute"}, nil},
 		{"a plugin that is none", "operator", "GET", "/plugins/none", "", 404, nil, nil},
 		{"a test", "operator", "POST", "/plugins/tes/test", "", 200, []string{`"steps":[{"name":"clock","ok":true`, `"report":"ok clock"`}, nil},
-		{"a plugin is forgotten", "operator", "DELETE", "/plugins/tes", "", 204, nil, nil},
+		{"a plugin is forgotten", "operator", "POST", "/plugins/tes/forget", `{"reason":"Replaced."}`, 204, nil, nil},
 	})
 	for by, shown := range map[string]string{w.people["operator"].ID: w.people["operator"].Handle, "local:0": "local:0", "somebody": "somebody"} {
 		w.server.Plugins.(*fakePlugins).by = by

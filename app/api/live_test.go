@@ -136,7 +136,7 @@ func TestSocketsEndWithTheirSession(t *testing.T) {
 	}{
 		{"signing out", func(w *world) { w.as(t, "researcher", "DELETE", "/session", nil).want(t, 204) }},
 		{"being disabled", func(w *world) {
-			w.as(t, "operator", "PATCH", "/people/"+w.people["researcher"].ID, `{"disabled":true}`).want(t, 200)
+			w.as(t, "operator", "PATCH", "/people/"+w.people["researcher"].ID, `{"disabled":true,"reason":"Left."}`).want(t, 200)
 		}},
 		{"the server stopping", func(w *world) { w.server.Close() }},
 	}
@@ -159,7 +159,7 @@ func TestSocketsAskAgain(t *testing.T) {
 	w.ingest(t)
 	id := w.submit(t, "watched")
 	conn := w.listen(t, "researcher", "job:"+id)
-	w.as(t, "operator", "DELETE", "/projects/aurora/members/"+w.people["researcher"].ID, nil).want(t, 200)
+	w.as(t, "operator", "POST", "/projects/aurora/members/"+w.people["researcher"].ID+"/remove", `{"reason":"Left."}`).want(t, 200)
 	if code := closeCode(t, conn); code != websocket.ClosePolicyViolation {
 		t.Errorf("closed with %d", code)
 	}

@@ -19,7 +19,7 @@ type Plugins interface {
 	// Trust takes a program file into the appliance; sha256 is what the operator
 	// agreed to, and a file that has another is refused.
 	Trust(ctx context.Context, actor access.Actor, path, sha256 string) (plug.Plugin, error)
-	Forget(ctx context.Context, actor access.Actor, name string) error
+	Forget(ctx context.Context, actor access.Actor, name, reason string) error
 }
 
 // Links is the node's side of its hubs.

@@ -55,7 +55,7 @@ func expected(rt Route, column string, w *world) string {
 		return "in"
 	case column == "enrolling":
 		return "enrol"
-	case rt.Path == "/tokens/{token}":
+	case rt.Path == "/tokens/{token}/revoke":
 		return map[string]string{"researcher": "in", "operator": "in", "local": "in"}[column] + map[bool]string{true: "", false: "404"}[column == "researcher" || column == "operator" || column == "local"]
 	case rt.Access.Level == SignedIn:
 		return "in"

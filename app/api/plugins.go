@@ -14,7 +14,7 @@ func (s *Server) pluginRoutes() []Route {
 		{Method: "GET", Path: "/plugins", Access: by(access.PluginRead), Summary: "List the plugins and how they are", endpoint: get(s.listPlugins)},
 		{Method: "POST", Path: "/plugins", Access: local(by(access.PluginTrust)), Summary: "Trust a plugin's program file on the server's own disk (local socket only)", Need: "path sha256", endpoint: create(s.trustPlugin)},
 		{Method: "GET", Path: "/plugins/{plugin}", Access: by(access.PluginRead), Summary: "Show a plugin with its settings, but for secrets", endpoint: get(s.getPlugin)},
-		{Method: "DELETE", Path: "/plugins/{plugin}", Access: by(access.PluginManage), Summary: "Stop a plugin and forget its file and settings", endpoint: done0(s.forgetPlugin)},
+		{Method: "POST", Path: "/plugins/{plugin}/forget", Access: by(access.PluginManage), Summary: "Stop a plugin and forget its file and settings", Need: "reason", endpoint: done(s.forgetPlugin)},
 		{Method: "PUT", Path: "/plugins/{plugin}/settings", Access: by(access.PluginManage), Summary: "Give a plugin new settings; a secret that is left empty stays, and one that is left out is taken away", Need: "settings", endpoint: post(s.setPlugin)},
 		{Method: "POST", Path: "/plugins/{plugin}/enable", Access: by(access.PluginManage), Summary: "Start a plugin now and at every start", endpoint: get(s.enablePlugin)},
 		{Method: "POST", Path: "/plugins/{plugin}/disable", Access: by(access.PluginManage), Summary: "Stop a plugin", endpoint: get(s.disablePlugin)},
@@ -66,8 +66,8 @@ func (s *Server) trustPlugin(c *call, in trustIn) (plug.Plugin, error) {
 	return s.nameTruster(c, p), err
 }
 
-func (s *Server) forgetPlugin(c *call) error {
-	return s.Plugins.Forget(c.ctx(), c.actor(), c.path("plugin"))
+func (s *Server) forgetPlugin(c *call, in reasonIn) error {
+	return s.Plugins.Forget(c.ctx(), c.actor(), c.path("plugin"), in.Reason)
 }
 
 func (s *Server) setPlugin(c *call, in settingsIn) (plug.Plugin, error) {

@@ -19,7 +19,7 @@ func (s *Server) principalRoutes() []Route {
 		{Method: "POST", Path: one + "/revoke", Access: by(access.FederationManage), Summary: "End it for good", Need: "reason", endpoint: post(s.revokePrincipal)},
 		{Method: "POST", Path: one + "/token", Access: by(access.FederationManage), Summary: "Make the client's token, in place of the one before; it is shown this once", endpoint: get(s.newClientToken)},
 		{Method: "PUT", Path: one + "/projects/{project}", Access: by(access.FederationUse), Summary: "Lend it a project: name the member who answers for its work and the datasets that it may name", Need: "sponsor", endpoint: post(s.lendProject)},
-		{Method: "DELETE", Path: one + "/projects/{project}", Access: by(access.FederationUse), Summary: "Take a project back from it", endpoint: get(s.takeBackProject)},
+		{Method: "POST", Path: one + "/projects/{project}/take-back", Access: by(access.FederationUse), Summary: "Take a project back from it", Need: "reason", endpoint: post(s.takeBackProject)},
 		{Method: "GET", Path: one + "/ledger", Access: by(access.FederationLedger), Summary: "What arrived from it and what left to it, newest first", Query: []string{"before", "limit"}, endpoint: get(s.readLedger)},
 	}
 }
@@ -65,7 +65,7 @@ func (s *Server) pausePrincipal(c *call, in pausedIn) (gateway.Principal, error)
 			return gateway.Principal{}, err
 		}
 	}
-	return s.followed(s.Gateway.Pause(c.ctx(), c.actor(), c.path("principal"), in.Paused))
+	return s.followed(s.Gateway.Pause(c.ctx(), c.actor(), c.path("principal"), in.Paused, in.Reason))
 }
 
 func (s *Server) revokePrincipal(c *call, in reasonIn) (gateway.Principal, error) {
@@ -89,8 +89,8 @@ func (s *Server) lendProject(c *call, in lendIn) (gateway.Principal, error) {
 	return s.followed(s.Gateway.AddProject(c.ctx(), c.actor(), c.path("principal"), c.path("project"), in.Sponsor, in.Datasets))
 }
 
-func (s *Server) takeBackProject(c *call) (gateway.Principal, error) {
-	return s.followed(s.Gateway.DropProject(c.ctx(), c.actor(), c.path("principal"), c.path("project")))
+func (s *Server) takeBackProject(c *call, in reasonIn) (gateway.Principal, error) {
+	return s.followed(s.Gateway.DropProject(c.ctx(), c.actor(), c.path("principal"), c.path("project"), in.Reason))
 }
 
 func (s *Server) readLedger(c *call) (List[gateway.Entry], error) {

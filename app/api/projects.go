@@ -12,9 +12,9 @@ func (s *Server) projectRoutes() []Route {
 		{Method: "GET", Path: "/projects/{project}", Access: by(access.ProjectRead), Summary: "Show a project with its members and datasets", endpoint: get(s.getProject)},
 		{Method: "PATCH", Path: "/projects/{project}", Access: by(access.ProjectChange, access.ProjectPolicy), Summary: "Change, close or reopen a project, or set its policy", endpoint: post(s.changeProject)},
 		{Method: "PUT", Path: "/projects/{project}/members/{person}", Access: by(access.ProjectMember), Summary: "Give a person a role in a project", Need: "role", endpoint: post(s.setMember)},
-		{Method: "DELETE", Path: "/projects/{project}/members/{person}", Access: by(access.ProjectMember), Summary: "Take a person out of a project", endpoint: get(s.dropMember)},
+		{Method: "POST", Path: "/projects/{project}/members/{person}/remove", Access: by(access.ProjectMember), Summary: "Take a person out of a project", Need: "reason", endpoint: post(s.dropMember)},
 		{Method: "PUT", Path: "/projects/{project}/datasets/{dataset}", Access: by(access.ProjectGrant), Summary: "Grant a dataset to a project", endpoint: get(s.grantDataset)},
-		{Method: "DELETE", Path: "/projects/{project}/datasets/{dataset}", Access: by(access.ProjectGrant), Summary: "Take a dataset away from a project", endpoint: get(s.revokeDataset)},
+		{Method: "POST", Path: "/projects/{project}/datasets/{dataset}/revoke", Access: by(access.ProjectGrant), Summary: "Take a dataset away from a project", Need: "reason", endpoint: post(s.revokeDataset)},
 	}
 }
 
@@ -50,8 +50,8 @@ func (s *Server) setMember(c *call, in memberRole) (project.Project, error) {
 	return s.Projects.SetMember(c.ctx(), c.actor(), c.path("project"), c.path("person"), in.Role)
 }
 
-func (s *Server) dropMember(c *call) (project.Project, error) {
-	return s.Projects.DropMember(c.ctx(), c.actor(), c.path("project"), c.path("person"))
+func (s *Server) dropMember(c *call, in reasonIn) (project.Project, error) {
+	return s.Projects.DropMember(c.ctx(), c.actor(), c.path("project"), c.path("person"), in.Reason)
 }
 
 // grantDataset takes the dataset's id or short name.
@@ -63,12 +63,12 @@ func (s *Server) grantDataset(c *call) (project.Project, error) {
 	return s.Projects.Grant(c.ctx(), c.actor(), c.path("project"), id)
 }
 
-func (s *Server) revokeDataset(c *call) (project.Project, error) {
+func (s *Server) revokeDataset(c *call, in reasonIn) (project.Project, error) {
 	id, err := s.datasetID(c)
 	if err != nil {
 		return project.Project{}, err
 	}
-	return s.Projects.Revoke(c.ctx(), c.actor(), c.path("project"), id)
+	return s.Projects.Revoke(c.ctx(), c.actor(), c.path("project"), id, in.Reason)
 }
 
 func (s *Server) datasetID(c *call) (string, error) {

@@ -122,6 +122,20 @@ func done0(f func(*call) error) endpoint {
 	}}
 }
 
+// done decodes in and answers 204.
+func done[In any](f func(*call, In) error) endpoint {
+	return endpoint{in: reflect.TypeFor[In](), body: JSON, status: http.StatusNoContent, serve: func(c *call) error {
+		var in In
+		if err := c.decode(&in); err != nil {
+			return err
+		}
+		if err := f(c, in); err != nil {
+			return err
+		}
+		return c.empty()
+	}}
+}
+
 // upload streams a body in and answers out with 201.
 func upload[Out any](body Body, f func(*call) (Out, error)) endpoint {
 	return endpoint{out: reflect.TypeFor[Out](), body: body, status: http.StatusCreated, slow: true, serve: func(c *call) error {

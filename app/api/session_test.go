@@ -163,7 +163,7 @@ func TestSessionsEnd(t *testing.T) {
 	}{
 		{"when nobody uses them", func(w *world) { w.wait(31 * time.Minute) }},
 		{"when the account is disabled", func(w *world) {
-			w.as(t, "operator", "PATCH", "/people/"+w.people["researcher"].ID, `{"disabled":true}`).want(t, 200)
+			w.as(t, "operator", "PATCH", "/people/"+w.people["researcher"].ID, `{"disabled":true,"reason":"Left."}`).want(t, 200)
 		}},
 		{"when roles change", func(w *world) {
 			w.as(t, "operator", "PATCH", "/people/"+w.people["researcher"].ID, `{"roles":["auditor"]}`).want(t, 200)
@@ -190,7 +190,7 @@ func TestSessionsEnd(t *testing.T) {
 func TestMembershipBindsAtOnce(t *testing.T) {
 	w := newWorld(t)
 	w.as(t, "researcher", "GET", "/projects/aurora", nil).want(t, 200)
-	w.as(t, "operator", "DELETE", "/projects/aurora/members/"+w.people["researcher"].ID, nil).want(t, 200)
+	w.as(t, "operator", "POST", "/projects/aurora/members/"+w.people["researcher"].ID+"/remove", `{"reason":"Left."}`).want(t, 200)
 	w.as(t, "researcher", "GET", "/projects/aurora", nil).want(t, 403)
 	for _, path := range []string{"/projects", "/datasets", "/jobs"} {
 		var all List[any]

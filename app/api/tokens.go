@@ -9,7 +9,7 @@ func (s *Server) tokenRoutes() []Route {
 	return []Route{
 		{Method: "GET", Path: "/tokens", Access: at(SignedIn, access.TokenRead), Summary: "List your own tokens for programs", endpoint: get(s.listTokens)},
 		{Method: "POST", Path: "/tokens", Access: by(access.TokenMake), Summary: "Make a token with which a program acts as you in one project; it is shown this once", Need: "name project", endpoint: create(s.makeToken)},
-		{Method: "DELETE", Path: "/tokens/{token}", Access: at(SignedIn, access.TokenRevoke), Summary: "End a token", endpoint: done0(s.revokeToken)},
+		{Method: "POST", Path: "/tokens/{token}/revoke", Access: at(SignedIn, access.TokenRevoke), Summary: "End a token; who ends another person's has to say why", endpoint: done(s.revokeToken)},
 	}
 }
 
@@ -40,6 +40,6 @@ func (s *Server) makeToken(c *call, in tokenIn) (NewToken, error) {
 	return NewToken{Token: token, Secret: Secret{Token: secret}}, err
 }
 
-func (s *Server) revokeToken(c *call) error {
-	return s.Gateway.RevokeToken(c.ctx(), c.actor(), c.path("token"))
+func (s *Server) revokeToken(c *call, in reasonIn) error {
+	return s.Gateway.RevokeToken(c.ctx(), c.actor(), c.path("token"), in.Reason)
 }

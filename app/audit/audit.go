@@ -9,8 +9,9 @@
 // thing that a thief of the whole machine could cut off unseen.
 //
 // Events hold a fixed vocabulary - verbs, ids, digests, numbers - and never free
-// text, data values or secrets. Nothing here changes or removes an event, and the
-// database's triggers refuse it too.
+// text, data values or secrets. The reason that a person gives for ending somebody's
+// access is kept beside the log, and its event holds the hash. Nothing here changes or
+// removes an event or a reason, and the database's triggers refuse it too.
 package audit
 
 import (
@@ -43,6 +44,7 @@ type Event struct {
 	Subject   string            `json:"subject"` // kind:id
 	Project   string            `json:"project,omitempty"`
 	Detail    map[string]string `json:"detail,omitempty"`
+	Reason    string            `json:"reason,omitempty"` // in a person's words; beside the leaf, see Because
 }
 
 // By makes an event of actor a; kv are pairs for Detail.
@@ -146,7 +148,7 @@ func (l *Log) Append(tx *store.Tx, e Event) (int64, error) {
 		return 0, fault.Wrap(op, err)
 	}
 	e.Seq, e.At = n, tx.Now()
-	leaf, err := encode(e)
+	leaf, err := encode(e.named())
 	if err != nil {
 		return 0, fault.Kinded(op, fault.Internal, err, "The change was not made, because its entry in the audit log is malformed.")
 	}
@@ -155,6 +157,9 @@ func (l *Log) Append(tx *store.Tx, e Event) (int64, error) {
 		return 0, fault.Wrap(op, err)
 	}
 	if _, err := tx.Exec(`INSERT INTO audit_leaf (seq, leaf) VALUES (?, ?)`, n, string(leaf)); err != nil {
+		return 0, fault.Wrap(op, err)
+	}
+	if err := keepReason(tx, e); err != nil {
 		return 0, fault.Wrap(op, err)
 	}
 	at := tlog.StoredHashIndex(0, n)

@@ -274,9 +274,10 @@ func TestProofs(t *testing.T) {
 
 func TestTablesRefuseChange(t *testing.T) {
 	w := newWorld(t, 3)
+	w.add(t, By(rosa, "member.dropped", "project:1", "1").Because("Left."))
 	for _, q := range []string{
 		`UPDATE audit_leaf SET leaf = '{}' WHERE seq = 1`, `DELETE FROM audit_leaf WHERE seq = 3`, `UPDATE audit_hash SET hash = zeroblob(32)`,
-		`DELETE FROM audit_hash`, `DELETE FROM audit_checkpoint`, `UPDATE audit_checkpoint SET note = ''`,
+		`DELETE FROM audit_hash`, `DELETE FROM audit_checkpoint`, `UPDATE audit_reason SET text = 'x'`, `DELETE FROM audit_reason`, `UPDATE audit_checkpoint SET note = ''`,
 	} {
 		if err := w.db.Update(ctx, func(tx *store.Tx) error { _, err := tx.Exec(q); return err }); err == nil {
 			t.Errorf("%s was accepted", q)
@@ -338,7 +339,7 @@ func change(t *testing.T, path, query string) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	for _, table := range []string{"leaf", "hash", "checkpoint"} {
+	for _, table := range []string{"leaf", "hash", "checkpoint", "reason"} {
 		query = fmt.Sprintf("DROP TRIGGER IF EXISTS audit_%[1]s_fixed; DROP TRIGGER IF EXISTS audit_%[1]s_kept; ", table) + query
 	}
 	if _, err := db.Exec(query); err != nil {

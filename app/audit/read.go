@@ -26,7 +26,7 @@ type Filter struct {
 	Limit   int       // at most this many; 0: 50, never over 1000
 }
 
-// List returns the chosen events, newest first.
+// List returns the chosen events with their reasons, newest first.
 func (l *Log) List(tx *store.Tx, f Filter) ([]Event, error) {
 	first, end, err := within(tx, f.Since, f.Until)
 	if err != nil {
@@ -57,7 +57,11 @@ func (l *Log) List(tx *store.Tx, f Filter) ([]Event, error) {
 	if limit <= 0 {
 		limit = 50
 	}
-	return events(tx, fmt.Sprintf(`SELECT seq, leaf FROM audit_leaf WHERE %s ORDER BY seq DESC LIMIT %d`, strings.Join(where, " AND "), limit), args...)
+	list, err := events(tx, fmt.Sprintf(`SELECT seq, leaf FROM audit_leaf WHERE %s ORDER BY seq DESC LIMIT %d`, strings.Join(where, " AND "), limit), args...)
+	if err == nil {
+		err = giveReasons(tx, list)
+	}
+	return list, fault.Wrap("audit.List", err)
 }
 
 // within turns moments into the numbers of the first event that is in and of the first

@@ -77,7 +77,8 @@ type verifier struct {
 	ctx   context.Context
 	key   string
 	tree  frontier
-	notes []Checkpoint // to be met, by size
+	notes []Checkpoint     // to be met, by size
+	asked map[int64]string // event -> hash of the reason that it names
 	rep   Report
 }
 
@@ -92,7 +93,11 @@ func (v *verifier) run(known [][]byte) (Report, error) {
 	if err := v.admit(known); err != nil {
 		return v.rep, err
 	}
+	v.asked = map[int64]string{}
 	if err := v.walk(); err != nil {
+		return v.rep, err
+	}
+	if err := v.reasons(); err != nil {
 		return v.rep, err
 	}
 	if len(v.notes) > 0 {
@@ -207,6 +212,9 @@ func (v *verifier) leaf(seq int64, leaf []byte) error {
 	}
 	if e.Seq != seq {
 		return tampered("Event %d was changed: it calls itself %d.", seq, e.Seq)
+	}
+	if hash := e.Detail[reasonHash]; hash != "" {
+		v.asked[seq] = hash
 	}
 	return nil
 }

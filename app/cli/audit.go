@@ -29,6 +29,7 @@ type eventView struct {
 	Verb    string            `json:"verb"`
 	Subject string            `json:"subject"`
 	Detail  map[string]string `json:"detail"`
+	Reason  string            `json:"reason"`
 }
 
 func newAudit(e *env) *cobra.Command {
@@ -50,7 +51,7 @@ func auditList(e *env) *cobra.Command {
 			}
 			return list(c.Context(), e, &p, "/audit", []string{"subject", subject, "project", project, "actor", who, "verb", verb, "since", since, "until", until}, "event|time|who|via|what|thing|detail",
 				func(v eventView) []string {
-					return []string{strconv.FormatInt(v.Seq, 10), when(&v.At), v.Actor, v.Via, v.Verb, v.Subject, details(v.Detail)}
+					return []string{strconv.FormatInt(v.Seq, 10), when(&v.At), v.Actor, v.Via, v.Verb, v.Subject, details(v)}
 				})
 		}}
 	p.flags(c)
@@ -73,10 +74,15 @@ func actorID(c *cobra.Command, e *env, who string) (string, error) {
 	return personID(c, e, who)
 }
 
-func details(d map[string]string) string {
+// details are the event's pairs; a reason stands in its words, for its hash.
+func details(e eventView) string {
 	var out []string
-	for _, k := range slices.Sorted(maps.Keys(d)) {
-		v := d[k]
+	for _, k := range slices.Sorted(maps.Keys(e.Detail)) {
+		v := e.Detail[k]
+		if k == "reason_hash" && e.Reason != "" {
+			out = append(out, "reason="+strconv.Quote(e.Reason))
+			continue
+		}
 		if len(v) > 40 {
 			v = v[:37] + "..."
 		}

@@ -156,17 +156,20 @@ func brake(e *env, verb string, on bool) *cobra.Command {
 	if !on {
 		short = "Take work again from one hub or client, or from all that were paused together: what waited goes on"
 	}
-	return completes(e, &cobra.Command{Use: verb + " [HUB|CLIENT]", Short: short, Args: cobra.MaximumNArgs(1),
+	var reason string
+	c := &cobra.Command{Use: verb + " [HUB|CLIENT]", Short: short, Args: cobra.MaximumNArgs(1),
 		Example: fmt.Sprintf("  tresor federation %s\n  tresor federation %s north", verb, verb),
 		RunE: func(c *cobra.Command, args []string) error {
-			body := map[string]bool{"paused": on}
+			body := map[string]any{"paused": on, "reason": reason}
 			if len(args) == 1 {
 				return show(c.Context(), e, http.MethodPost, principalPath(args[0])+"/pause", body, printPrincipal)
 			}
 			return show(c.Context(), e, http.MethodPost, "/federation/pause", body, func(w io.Writer, n nodeView) {
 				facts(w, "node", n.Name, "state", yes(n.Paused, "paused: nothing is taken from outside, running work goes on", "open"))
 			})
-		}}, somePrincipals)
+		}}
+	c.Flags().StringVar(&reason, "reason", "", "why, when there is time to say it (recorded)")
+	return completes(e, c, somePrincipals)
 }
 
 type machineRequest struct {

@@ -218,11 +218,11 @@ func TestLendingNamesASponsor(t *testing.T) {
 
 func TestTheBrake(t *testing.T) {
 	o := &office{answers: map[string]string{"POST /federation/pause": `{"name":"node","paused":true}`, "POST /federation/principals/north/pause": `{"kind":"hub","slug":"north","state":"active","paused":false}`}}
-	out, _, err := o.run(t, newFederation, "", "pause")
-	if err != nil || o.body != `{"paused":true}` || !strings.Contains(out, "running work goes on") {
+	out, _, err := o.run(t, newFederation, "", "pause", "--reason", "it floods us")
+	if err != nil || o.body != `{"paused":true,"reason":"it floods us"}` || !strings.Contains(out, "running work goes on") {
 		t.Errorf("%s %v %s", o.body, err, out)
 	}
-	if out, _, err = o.run(t, newFederation, "", "resume", "north"); err != nil || o.body != `{"paused":false}` || !strings.Contains(out, "active") {
+	if out, _, err = o.run(t, newFederation, "", "resume", "north"); err != nil || o.body != `{"paused":false,"reason":""}` || !strings.Contains(out, "active") {
 		t.Errorf("%s %v %s", o.body, err, out)
 	}
 }

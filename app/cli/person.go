@@ -148,15 +148,19 @@ func printPerson(w io.Writer, p personView) {
 
 func personDisable(e *env) *cobra.Command {
 	var undo bool
+	var reason string
 	c := &cobra.Command{Use: "disable PERSON", Short: "End a person's sessions and refuse new ones (--undo restores)", Args: cobra.ExactArgs(1),
+		Example: "  tresor person disable rosa --reason \"left the institute\"\n  tresor person disable rosa --undo",
 		RunE: func(c *cobra.Command, args []string) error {
 			id, err := personID(c, e, args[0])
 			if err != nil {
 				return err
 			}
-			return show(c.Context(), e, http.MethodPatch, "/people/"+esc(id), map[string]any{"disabled": !undo}, printPerson)
+			return show(c.Context(), e, http.MethodPatch, "/people/"+esc(id), map[string]any{"disabled": !undo, "reason": reason}, printPerson)
 		}}
 	c.Flags().BoolVar(&undo, "undo", false, "let the person sign in again")
+	c.Flags().StringVar(&reason, "reason", "", "why (recorded)")
+	c.MarkFlagsOneRequired("undo", "reason")
 	return completes(e, c, somePeople)
 }
 

@@ -190,9 +190,6 @@ stands in no list of processes and in no shell history. KEY= empties a value.`,
 		}}, somePlugins)
 }
 
-// settingMax bounds a value that is read from a file, in bytes.
-const settingMax = 64 << 10
-
 func (e *env) setting(pair string) (key, value string, err error) {
 	key, value, ok := strings.Cut(pair, "=")
 	if !ok || key == "" {
@@ -202,27 +199,17 @@ func (e *env) setting(pair string) (key, value string, err error) {
 	if !from {
 		return key, value, nil
 	}
-	in := io.NopCloser(e.in)
-	if name != "-" {
-		if in, err = os.Open(name); err != nil {
-			return "", "", unreadable(name, err)
-		}
-	}
-	defer in.Close()
-	b, err := io.ReadAll(io.LimitReader(in, settingMax+1))
-	if err != nil {
-		return "", "", unreadable(name, err)
-	}
-	if len(b) > settingMax {
-		return "", "", fault.New("cli.plugin", fault.Exhausted, "%s is longer than the %s that a setting may have.", name, size(settingMax))
-	}
-	return key, strings.TrimRight(string(b), "\r\n"), nil
+	value, err = e.valueFrom(name)
+	return key, value, err
 }
 
 func pluginRemove(e *env) *cobra.Command {
-	return completes(e, &cobra.Command{Use: "remove PLUGIN", Short: "Stop a plugin and forget its file and settings", Args: cobra.ExactArgs(1),
-		Example: "  tresor plugin remove beacon",
+	var reason string
+	c := &cobra.Command{Use: "remove PLUGIN", Short: "Stop a plugin and forget its file and settings", Args: cobra.ExactArgs(1),
+		Example: "  tresor plugin remove beacon --reason \"replaced by another\"",
 		RunE: func(c *cobra.Command, args []string) error {
-			return done(c, e, http.MethodDelete, pluginPath(args[0]), "removed")
-		}}, somePlugins)
+			return done(c, e, http.MethodPost, pluginPath(args[0])+"/forget", because(reason), "removed")
+		}}
+	whyFlag(c, &reason, "")
+	return completes(e, c, somePlugins)
 }

@@ -151,17 +151,18 @@ func principalProject(e *env, noun string, some completer) *cobra.Command {
 	var sponsor string
 	var datasets []string
 	var drop bool
+	var reason string
 	c := &cobra.Command{Use: "project " + strings.ToUpper(noun) + " PROJECT", Args: cobra.ExactArgs(2),
 		Short: "Lend a project to the " + noun + " (or --drop it): for the project's lead",
 		Long: `The sponsor is a member of the project who answers for this work: its jobs are submitted
 in the sponsor's name. Without --dataset the ` + noun + ` may name no data; --dataset '*' is all
 that the project is granted. Saying it again replaces sponsor and datasets.`,
-		Example: fmt.Sprintf("  tresor %[1]s project %[2]s aurora --sponsor rosa --dataset randhie --as lena\n  tresor %[1]s project %[2]s aurora --drop --as lena",
+		Example: fmt.Sprintf("  tresor %[1]s project %[2]s aurora --sponsor rosa --dataset randhie --as lena\n  tresor %[1]s project %[2]s aurora --drop --reason \"the study is over\" --as lena",
 			yes(noun == "hub", "federation", noun), yes(noun == "hub", "north", "nextflow")),
 		RunE: func(c *cobra.Command, args []string) error {
 			path := principalPath(args[0]) + "/projects/" + esc(args[1])
 			if drop {
-				return show(c.Context(), e, http.MethodDelete, path, nil, printPrincipal)
+				return show(c.Context(), e, http.MethodPost, path+"/take-back", because(reason), printPrincipal)
 			}
 			if sponsor == "" {
 				return fault.WithNext(fault.New("cli.principal", fault.Invalid, "The sponsor is missing."), "Name a member of the project with --sponsor, or take the project back with --drop.")
@@ -179,6 +180,7 @@ that the project is granted. Saying it again replaces sponsor and datasets.`,
 	f.StringVar(&sponsor, "sponsor", "", "sign-in name of the member who answers for the work")
 	f.StringSliceVar(&datasets, "dataset", nil, "dataset that may be named (repeatable), or '*'")
 	f.BoolVar(&drop, "drop", false, "take the project back")
+	whyFlag(c, &reason, "drop")
 	c.MarkFlagsMutuallyExclusive("drop", "sponsor")
 	flagCompletes(e, c, "sponsor", somePeople)
 	flagCompletes(e, c, "dataset", someDatasets)
@@ -261,8 +263,7 @@ func principalRevoke(e *env, noun string, some completer) *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			return show(c.Context(), e, http.MethodPost, principalPath(args[0])+"/revoke", map[string]string{"reason": reason}, printPrincipal)
 		}}
-	c.Flags().StringVar(&reason, "reason", "", "why (recorded)")
-	required(c, "reason")
+	whyFlag(c, &reason, "")
 	return completes(e, c, some)
 }
 

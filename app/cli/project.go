@@ -102,8 +102,9 @@ func required(c *cobra.Command, names ...string) {
 
 func projectMember(e *env) *cobra.Command {
 	var drop bool
+	var reason string
 	c := &cobra.Command{Use: "member PROJECT PERSON [researcher|lead]", Short: "Add a person to a project, change the role, or --drop them", Args: cobra.RangeArgs(2, 3),
-		Example: "  tresor project member aurora rosa researcher\n  tresor project member aurora rosa --drop",
+		Example: "  tresor project member aurora rosa researcher\n  tresor project member aurora rosa --drop --reason \"left the institute\"",
 		RunE: func(c *cobra.Command, args []string) error {
 			id, err := personID(c, e, args[1])
 			if err != nil {
@@ -111,7 +112,7 @@ func projectMember(e *env) *cobra.Command {
 			}
 			path := "/projects/" + esc(args[0]) + "/members/" + esc(id)
 			if drop {
-				return show(c.Context(), e, http.MethodDelete, path, nil, printProject)
+				return show(c.Context(), e, http.MethodPost, path+"/remove", because(reason), printProject)
 			}
 			if len(args) < 3 {
 				return fault.WithNext(fault.New("cli.project", fault.Invalid, "The role is missing."), "Add researcher or lead, or --drop.")
@@ -119,21 +120,24 @@ func projectMember(e *env) *cobra.Command {
 			return show(c.Context(), e, http.MethodPut, path, map[string]string{"role": args[2]}, printProject)
 		}}
 	c.Flags().BoolVar(&drop, "drop", false, "remove the person from the project")
+	whyFlag(c, &reason, "drop")
 	return completes(e, c, someProjects, somePeople, words("researcher", "lead"))
 }
 
 func projectGrant(e *env) *cobra.Command {
 	var revoke bool
+	var reason string
 	c := &cobra.Command{Use: "grant PROJECT DATASET", Short: "Let a project use a dataset (or --revoke it)", Args: cobra.ExactArgs(2),
-		Example: "  tresor project grant aurora randhie --as stefan",
+		Example: "  tresor project grant aurora randhie --as stefan\n  tresor project grant aurora randhie --revoke --reason \"the agreement ended\" --as stefan",
 		RunE: func(c *cobra.Command, args []string) error {
 			path := "/projects/" + esc(args[0]) + "/datasets/" + esc(args[1])
 			if revoke {
-				return show(c.Context(), e, http.MethodDelete, path, nil, printProject)
+				return show(c.Context(), e, http.MethodPost, path+"/revoke", because(reason), printProject)
 			}
 			return show(c.Context(), e, http.MethodPut, path, map[string]any{}, printProject)
 		}}
 	c.Flags().BoolVar(&revoke, "revoke", false, "take the dataset away from the project")
+	whyFlag(c, &reason, "revoke")
 	return completes(e, c, someProjects, someDatasets)
 }
 
@@ -143,7 +147,19 @@ func projectState(e *env, verb, state, short string) *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			return show(c.Context(), e, http.MethodPatch, "/projects/"+esc(args[0]), map[string]any{"state": state, "reason": reason}, printProject)
 		}}
-	c.Flags().StringVar(&reason, "reason", "", "why (recorded)")
-	required(c, "reason")
+	whyFlag(c, &reason, "")
 	return completes(e, c, someProjects)
 }
+
+// whyFlag adds --reason: needed always, or together with the flag that ends something.
+func whyFlag(c *cobra.Command, reason *string, with string) {
+	c.Flags().StringVar(reason, "reason", "", "why (recorded)")
+	if with == "" {
+		required(c, "reason")
+		return
+	}
+	c.MarkFlagsRequiredTogether(with, "reason")
+}
+
+// because is the body of a request that ends something.
+func because(reason string) map[string]string { return map[string]string{"reason": reason} }

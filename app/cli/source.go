@@ -10,19 +10,20 @@ import (
 )
 
 type sourceView struct {
-	ID       string    `json:"id"`
-	Prefix   string    `json:"prefix"`
-	Kind     string    `json:"kind"`
-	Endpoint string    `json:"endpoint"`
-	Plugin   string    `json:"plugin"`
-	AddedAt  time.Time `json:"added_at"`
-	AddedBy  string    `json:"added_by"`
+	ID           string     `json:"id"`
+	Prefix       string     `json:"prefix"`
+	Kind         string     `json:"kind"`
+	Endpoint     string     `json:"endpoint"`
+	Plugin       string     `json:"plugin"`
+	AddedAt      time.Time  `json:"added_at"`
+	AddedBy      string     `json:"added_by"`
+	CredentialAt *time.Time `json:"credential_at"`
 }
 
 func newSource(e *env) *cobra.Command {
 	return group("source", "Addresses that inputs may be fetched from",
 		"Without one, no task may name an input that is not here already. The server fetches, pins by hash, and shows it to the approver.",
-		sourceList(e), sourceAdd(e), sourceRemove(e))
+		sourceList(e), sourceAdd(e), sourceCredential(e), sourceRemove(e))
 }
 
 func sourceList(e *env) *cobra.Command {
@@ -31,9 +32,9 @@ func sourceList(e *env) *cobra.Command {
 			return show(c.Context(), e, http.MethodGet, "/federation/sources", nil, func(w io.Writer, p page[sourceView]) {
 				var rows [][]string
 				for _, s := range p.Items {
-					rows = append(rows, []string{s.ID, s.Prefix, s.Endpoint, s.Plugin, s.AddedBy, when(&s.AddedAt)})
+					rows = append(rows, []string{s.ID, s.Prefix, s.Endpoint, s.Plugin, credentialSet(s), s.AddedBy, when(&s.AddedAt)})
 				}
-				table(w, "source|prefix|endpoint|plugin|added by|since", rows)
+				table(w, "source|prefix|endpoint|plugin|credential|added by|since", rows)
 			})
 		}}
 }
@@ -45,9 +46,7 @@ func sourceAdd(e *env) *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			kind, _, _ := strings.Cut(args[0], "://")
 			body := map[string]string{"prefix": args[0], "kind": kind, "endpoint": endpoint, "plugin": plugin}
-			return show(c.Context(), e, http.MethodPost, "/federation/sources", body, func(w io.Writer, s sourceView) {
-				facts(w, "source", s.ID, "prefix", s.Prefix, "endpoint", s.Endpoint, "plugin", s.Plugin)
-			})
+			return show(c.Context(), e, http.MethodPost, "/federation/sources", body, printSource)
 		}}
 	c.Flags().StringVar(&endpoint, "endpoint", "", "https:// address that answers for s3:// and drs://")
 	c.Flags().StringVar(&plugin, "plugin", "", "a plugin that may call it; without: inputs of jobs only")
@@ -59,6 +58,6 @@ func sourceRemove(e *env) *cobra.Command {
 	return completes(e, &cobra.Command{Use: "remove SOURCE", Short: "Take an address off the list", Args: cobra.ExactArgs(1),
 		Example: "  tresor federation source remove https://data.example.org/open/",
 		RunE: func(c *cobra.Command, args []string) error {
-			return done(c, e, http.MethodDelete, "/federation/sources/"+esc(args[0]), "removed")
+			return done(c, e, http.MethodDelete, "/federation/sources/"+esc(args[0]), nil, "removed")
 		}}, someSources)
 }

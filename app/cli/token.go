@@ -59,16 +59,19 @@ func tokenList(e *env) *cobra.Command {
 }
 
 func tokenRevoke(e *env) *cobra.Command {
-	return completes(e, &cobra.Command{Use: "revoke TOKEN", Short: "End a token at once", Args: cobra.ExactArgs(1),
-		Example: "  tresor token revoke 01a20d1a… --as rosa",
+	var reason string
+	c := &cobra.Command{Use: "revoke TOKEN", Short: "End a token at once", Args: cobra.ExactArgs(1),
+		Example: "  tresor token revoke 01a20d1a… --as rosa\n  tresor token revoke 01a20d1a… --reason \"found in a repository\"",
 		RunE: func(c *cobra.Command, args []string) error {
-			return done(c, e, http.MethodDelete, "/tokens/"+esc(args[0]), "revoked")
-		}}, someTokens)
+			return done(c, e, http.MethodPost, "/tokens/"+esc(args[0])+"/revoke", because(reason), "revoked")
+		}}
+	c.Flags().StringVar(&reason, "reason", "", "why (recorded); needed for another person's token")
+	return completes(e, c, someTokens)
 }
 
 // done sends a request whose success has nothing to show but that it was done.
-func done(c *cobra.Command, e *env, method, path, word string) error {
-	if err := e.client.do(c.Context(), method, path, nil, nil); err != nil {
+func done(c *cobra.Command, e *env, method, path string, body any, word string) error {
+	if err := e.client.do(c.Context(), method, path, body, nil); err != nil {
 		return err
 	}
 	if e.json {

@@ -179,15 +179,15 @@ func TestManagementFaults(t *testing.T) {
 			_, err := h.g.Change(ctx, h.as("olga"), p.ID, Change{Publishes: &yes})
 			return err
 		}, fault.Internal},
-		{"pause", func(h *house, p *Principal) error { _, err := h.g.Pause(ctx, h.as("olga"), p.ID, true); return err }, fault.Internal},
-		{"pause all", func(h *house, _ *Principal) error { return h.g.PauseAll(ctx, h.as("olga"), true) }, fault.Internal},
+		{"pause", func(h *house, p *Principal) error { _, err := h.g.Pause(ctx, h.as("olga"), p.ID, true, ""); return err }, fault.Internal},
+		{"pause all", func(h *house, _ *Principal) error { return h.g.PauseAll(ctx, h.as("olga"), true, "") }, fault.Internal},
 		{"revoke", func(h *house, p *Principal) error { _, err := h.g.Revoke(ctx, h.as("olga"), p.ID, "Over."); return err }, fault.Conflict},
 		{"lend", func(h *house, p *Principal) error {
 			_, err := h.g.AddProject(ctx, h.as("lena"), p.ID, "aurora", "lena", []string{"*"})
 			return err
 		}, fault.Internal},
 		{"take back", func(h *house, p *Principal) error {
-			_, err := h.g.DropProject(ctx, h.as("lena"), p.ID, "aurora")
+			_, err := h.g.DropProject(ctx, h.as("lena"), p.ID, "aurora", "Over.")
 			return err
 		}, fault.NotFound},
 		{"person's token", func(h *house, _ *Principal) error {

@@ -50,7 +50,7 @@ func TestDoorRefusals(t *testing.T) {
 	p, _, token := h.client("Lab client")
 	_, rosas := h.person("rosa", "aurora")
 	old, olds := h.person("rosa", "aurora")
-	h.must(h.g.RevokeToken(ctx, h.as("rosa"), old.ID))
+	h.must(h.g.RevokeToken(ctx, h.as("rosa"), old.ID, ""))
 	for _, c := range []struct {
 		name, method, path, token string
 		body                      any

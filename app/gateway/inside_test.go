@@ -185,7 +185,7 @@ func TestAHubGainsNothingInside(t *testing.T) {
 		if err != nil || j.State != job.Submitted {
 			t.Fatalf("%s, %v", j.State, err)
 		}
-		if _, err := h.g.Pause(ctx, h.as("olga"), p.ID, true); err != nil {
+		if _, err := h.g.Pause(ctx, h.as("olga"), p.ID, true, ""); err != nil {
 			t.Fatal(err)
 		}
 		_, err = h.host(deep).Submit(ctx, sleep)
@@ -193,7 +193,7 @@ func TestAHubGainsNothingInside(t *testing.T) {
 		if got := h.state(deep, st.ID, protocol.Minimal).State; got != "submitted" {
 			t.Errorf("a paused hub's running program reads %q", got)
 		}
-		if _, err := h.g.Pause(ctx, h.as("olga"), p.ID, false); err != nil {
+		if _, err := h.g.Pause(ctx, h.as("olga"), p.ID, false, ""); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := h.g.Revoke(ctx, h.as("olga"), p.ID, "The agreement ended."); err != nil {

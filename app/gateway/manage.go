@@ -156,7 +156,7 @@ func (p Principal) check(op string) error {
 // Change gives a principal new values. Operators only. Errors: Denied, NotFound,
 // Invalid, Conflict for a revoked one.
 func (s *Service) Change(ctx context.Context, actor access.Actor, id string, c Change) (Principal, error) {
-	return s.alter(ctx, actor, access.FederationManage, id, "gateway.changed", func(p *Principal) ([]string, error) {
+	return s.alter(ctx, actor, access.FederationManage, id, "gateway.changed", "", func(p *Principal) ([]string, error) {
 		before := *p
 		set(&p.Name, c.Name)
 		set(&p.Approval, c.Approval)
@@ -216,7 +216,7 @@ func (p Principal) difference(q Principal) []string {
 }
 
 // alter changes one principal and leaves its audit event. A revoked one stays as it is.
-func (s *Service) alter(ctx context.Context, actor access.Actor, action access.Action, id, verb string, fn func(*Principal) ([]string, error)) (Principal, error) {
+func (s *Service) alter(ctx context.Context, actor access.Actor, action access.Action, id, verb, reason string, fn func(*Principal) ([]string, error)) (Principal, error) {
 	if err := access.May(actor, action, access.Thing{}); err != nil {
 		return Principal{}, err
 	}
@@ -237,7 +237,7 @@ func (s *Service) alter(ctx context.Context, actor access.Actor, action access.A
 			return err
 		}
 		s.bound(tx)
-		_, err = s.Log.Append(tx, audit.By(actor, verb, Subject(p.ID), "", detail...))
+		_, err = s.Log.Append(tx, audit.By(actor, verb, Subject(p.ID), "", detail...).Because(reason))
 		return err
 	})
 	if err != nil {

@@ -29,10 +29,10 @@ func TestWhoManages(t *testing.T) {
 			_, err := h.g.Change(ctx, h.as(as), p.ID, Change{Publishes: &yes})
 			return err
 		}},
-		{"pause", "olga", func(as string) error { _, err := h.g.Pause(ctx, h.as(as), p.ID, true); return err }},
-		{"resume", "olga", func(as string) error { _, err := h.g.Pause(ctx, h.as(as), p.ID, false); return err }},
-		{"pause all", "olga", func(as string) error { return h.g.PauseAll(ctx, h.as(as), true) }},
-		{"resume all", "olga", func(as string) error { return h.g.PauseAll(ctx, h.as(as), false) }},
+		{"pause", "olga", func(as string) error { _, err := h.g.Pause(ctx, h.as(as), p.ID, true, ""); return err }},
+		{"resume", "olga", func(as string) error { _, err := h.g.Pause(ctx, h.as(as), p.ID, false, ""); return err }},
+		{"pause all", "olga", func(as string) error { return h.g.PauseAll(ctx, h.as(as), true, "") }},
+		{"resume all", "olga", func(as string) error { return h.g.PauseAll(ctx, h.as(as), false, "") }},
 		{"token", "olga", func(as string) error { _, err := h.g.NewToken(ctx, h.as(as), client.ID); return err }},
 		{"lend", "lena", func(as string) error {
 			_, err := h.g.AddProject(ctx, h.as(as), p.ID, "aurora", "rosa", []string{"health"})
@@ -57,7 +57,7 @@ func TestWhoManages(t *testing.T) {
 			return err
 		}},
 		{"take back", "lena", func(as string) error {
-			_, err := h.g.DropProject(ctx, h.as(as), p.ID, "aurora")
+			_, err := h.g.DropProject(ctx, h.as(as), p.ID, "aurora", "Over.")
 			if err == nil {
 				_, err = h.g.AddProject(ctx, h.as(as), p.ID, "aurora", "rosa", nil)
 			}
@@ -205,11 +205,11 @@ func TestPersonTokens(t *testing.T) {
 	if _, _, err := h.g.NewPersonToken(ctx, h.as("rosa"), "x", "aurora", 90); fault.KindOf(err) != fault.Exhausted {
 		t.Error(err)
 	}
-	if err := h.g.RevokeToken(ctx, h.as("lena"), last.ID); fault.KindOf(err) != fault.NotFound {
+	if err := h.g.RevokeToken(ctx, h.as("lena"), last.ID, ""); fault.KindOf(err) != fault.NotFound {
 		t.Errorf("another's token: %v", err)
 	}
-	h.must(h.g.RevokeToken(ctx, h.as("rosa"), last.ID))
-	h.must(h.g.RevokeToken(ctx, h.as("olga"), last.ID))
+	h.must(h.g.RevokeToken(ctx, h.as("rosa"), last.ID, ""))
+	h.must(h.g.RevokeToken(ctx, h.as("olga"), last.ID, "Lost laptop."))
 	list, err := h.g.Tokens(ctx, h.as("rosa"))
 	if err != nil || len(list) != mostTokens || !list[0].Revoked || list[1].Revoked || list[0].Slug != "aurora" || list[0].ExpiresAt.Sub(list[0].CreatedAt) != 90*day {
 		t.Errorf("%+v (%v)", list[:2], err)

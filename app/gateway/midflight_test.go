@@ -20,11 +20,14 @@ func TestChangesBetweenArrivalAndStart(t *testing.T) {
 		"person": func(h *house) Caller { who, _ := h.person("rosa", "aurora"); return who },
 	}
 	for name, change := range map[string]func(h *house){
-		"the project is closed":             func(h *house) { h.close() },
-		"the project's end has come":        func(h *house) { h.end() },
-		"who answers has left":              func(h *house) { h.leave("rosa") },
-		"the account is disabled":           func(h *house) { h.disable("rosa") },
-		"the project's dataset was revoked": func(h *house) { _, err := h.projects.Revoke(ctx, h.as("stefan"), "aurora", "health"); h.must(err) },
+		"the project is closed":      func(h *house) { h.close() },
+		"the project's end has come": func(h *house) { h.end() },
+		"who answers has left":       func(h *house) { h.leave("rosa") },
+		"the account is disabled":    func(h *house) { h.disable("rosa") },
+		"the project's dataset was revoked": func(h *house) {
+			_, err := h.projects.Revoke(ctx, h.as("stefan"), "aurora", "health", "Over.")
+			h.must(err)
+		},
 		"the image was revoked": func(h *house) {
 			h.images.mu.Lock()
 			defer h.images.mu.Unlock()

@@ -10,13 +10,18 @@ import (
 )
 
 // Pause stops or resumes one principal: its requests are refused and what waits does not
-// start, work that runs goes on. After a resume what waited goes on where it stood.
-func (s *Service) Pause(ctx context.Context, actor access.Actor, id string, on bool) (Principal, error) {
+// start, work that runs goes on. After a resume what waited goes on where it stood. A
+// reason is kept and not asked for: the brake has to be quick.
+func (s *Service) Pause(ctx context.Context, actor access.Actor, id string, on bool, reason string) (Principal, error) {
+	reason, err := audit.OptionalReason("gateway.Pause", reason)
+	if err != nil {
+		return Principal{}, err
+	}
 	action, verb := access.FederationManage, "gateway.resumed"
 	if on {
 		action, verb = access.FederationPause, "gateway.paused"
 	}
-	return s.alter(ctx, actor, action, id, verb, func(p *Principal) ([]string, error) {
+	return s.alter(ctx, actor, action, id, verb, reason, func(p *Principal) ([]string, error) {
 		p.Paused = on
 		return nil, nil
 	})
@@ -29,21 +34,25 @@ func (s *Service) Revoke(ctx context.Context, actor access.Actor, id, reason str
 	if reason == "" {
 		return Principal{}, fault.New("gateway.Revoke", fault.Invalid, "Say in one sentence why it is revoked; people see it later.")
 	}
-	p, err := s.alter(ctx, actor, access.FederationManage, id, "gateway.revoked", func(p *Principal) ([]string, error) {
+	p, err := s.alter(ctx, actor, access.FederationManage, id, "gateway.revoked", reason, func(p *Principal) ([]string, error) {
 		p.State, p.Reason, p.Publishes = Revoked, reason, false
-		return []string{"reason_sha256", digest([]byte(reason))}, nil
+		return nil, nil
 	})
 	p.HasToken = false
 	return p, err
 }
 
 // PauseAll does what Pause does to all hubs and outside clients at once.
-func (s *Service) PauseAll(ctx context.Context, actor access.Actor, on bool) error {
+func (s *Service) PauseAll(ctx context.Context, actor access.Actor, on bool, reason string) error {
 	action, verb, value := access.FederationManage, "gateway.resumed", ""
 	if on {
 		action, verb, value = access.FederationPause, "gateway.paused", "1"
 	}
 	if err := access.May(actor, action, access.Thing{}); err != nil {
+		return err
+	}
+	reason, err := audit.OptionalReason("gateway.PauseAll", reason)
+	if err != nil {
 		return err
 	}
 	return fault.Wrap("gateway.PauseAll", s.update(ctx, func(tx *store.Tx) error {
@@ -52,7 +61,7 @@ func (s *Service) PauseAll(ctx context.Context, actor access.Actor, on bool) err
 			return err
 		}
 		s.bound(tx)
-		_, err = s.Log.Append(tx, audit.By(actor, verb, "gateway", "", "all", "true"))
+		_, err = s.Log.Append(tx, audit.By(actor, verb, "gateway", "", "all", "true").Because(reason))
 		return err
 	}))
 }

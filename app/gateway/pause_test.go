@@ -15,15 +15,15 @@ func TestAPauseHoldsQueuedTasks(t *testing.T) {
 		says, end     string
 	}{
 		"one": {
-			func(h *house, p Principal) error { _, err := h.g.Pause(ctx, h.as("olga"), p.ID, true); return err },
-			func(h *house, p Principal) error { _, err := h.g.Pause(ctx, h.as("olga"), p.ID, false); return err },
+			func(h *house, p Principal) error { _, err := h.g.Pause(ctx, h.as("olga"), p.ID, true, ""); return err },
+			func(h *house, p Principal) error { _, err := h.g.Pause(ctx, h.as("olga"), p.ID, false, ""); return err },
 			"paused this hub", "completed"},
 		"all": {
-			func(h *house, _ Principal) error { return h.g.PauseAll(ctx, h.as("olga"), true) },
-			func(h *house, _ Principal) error { return h.g.PauseAll(ctx, h.as("olga"), false) },
+			func(h *house, _ Principal) error { return h.g.PauseAll(ctx, h.as("olga"), true, "") },
+			func(h *house, _ Principal) error { return h.g.PauseAll(ctx, h.as("olga"), false, "") },
 			"paused all hubs and clients", "completed"},
 		"one, then revoked": {
-			func(h *house, p Principal) error { _, err := h.g.Pause(ctx, h.as("olga"), p.ID, true); return err },
+			func(h *house, p Principal) error { _, err := h.g.Pause(ctx, h.as("olga"), p.ID, true, ""); return err },
 			func(h *house, p Principal) error {
 				_, err := h.g.Revoke(ctx, h.as("olga"), p.ID, "The agreement ended.")
 				return err
@@ -72,14 +72,14 @@ func TestAPauseReachesProgramsInside(t *testing.T) {
 	quick := request("true")
 	quick.Outputs = nil
 	st := h.submit(inside, quick)
-	_, err := h.g.Pause(ctx, h.as("olga"), p.ID, true)
+	_, err := h.g.Pause(ctx, h.as("olga"), p.ID, true, "")
 	h.must(err)
 	h.run()
 	h.wait("it says why it waits", func() bool {
 		got := h.state(inside, st.ID, protocol.Full)
 		return got.State == "queued" && strings.Contains(strings.Join(got.Messages, " "), "paused this hub")
 	})
-	_, err = h.g.Pause(ctx, h.as("olga"), p.ID, false)
+	_, err = h.g.Pause(ctx, h.as("olga"), p.ID, false, "")
 	h.must(err)
 	h.until(inside, st.ID, "completed")
 }

@@ -134,7 +134,7 @@ func (h *house) must(err error) {
 }
 
 func (h *house) drop(p Principal) {
-	_, err := h.g.DropProject(ctx, h.as("lena"), p.ID, "aurora")
+	_, err := h.g.DropProject(ctx, h.as("lena"), p.ID, "aurora", "Over.")
 	h.must(err)
 }
 
@@ -153,24 +153,24 @@ func (h *house) end() {
 }
 
 func (h *house) leave(handle string) {
-	_, err := h.projects.DropMember(ctx, h.as("olga"), "aurora", h.people[handle].ID)
+	_, err := h.projects.DropMember(ctx, h.as("olga"), "aurora", h.people[handle].ID, "Left.")
 	h.must(err)
 	h.g.parties.forget()
 }
 
 func (h *house) disable(handle string) {
 	yes := true
-	_, err := h.identity.ChangePerson(ctx, access.System, h.people[handle].ID, identity.Change{Disabled: &yes})
+	_, err := h.identity.ChangePerson(ctx, access.System, h.people[handle].ID, identity.Change{Disabled: &yes, Reason: "Left."})
 	h.must(err)
 	h.g.parties.forget()
 }
 
 func (h *house) pause(p Principal) {
-	_, err := h.g.Pause(ctx, h.as("olga"), p.ID, true)
+	_, err := h.g.Pause(ctx, h.as("olga"), p.ID, true, "")
 	h.must(err)
 }
 
-func (h *house) pauseAll() { h.must(h.g.PauseAll(ctx, h.as("olga"), true)) }
+func (h *house) pauseAll() { h.must(h.g.PauseAll(ctx, h.as("olga"), true, "")) }
 
 func (h *house) revoke(p Principal) {
 	_, err := h.g.Revoke(ctx, h.as("olga"), p.ID, "It is over.")
@@ -187,7 +187,7 @@ func TestRightsAreFresh(t *testing.T) {
 	h := newHouse(t)
 	_, who := h.hub("North hub")
 	h.submit(who, request())
-	_, err := h.projects.DropMember(ctx, h.as("olga"), "aurora", h.people["rosa"].ID)
+	_, err := h.projects.DropMember(ctx, h.as("olga"), "aurora", h.people["rosa"].ID, "Left.")
 	h.must(err)
 	h.skew.Store(int64(2 * time.Second))
 	_, err = h.host(who).Submit(ctx, request())

@@ -175,9 +175,9 @@ func (s *Service) roomForToken(tx *store.Tx, person string) error {
 	return err
 }
 
-// RevokeToken ends a token: one's own, or anybody's as an operator. Ending it
-// again is no error. Errors: Denied, NotFound.
-func (s *Service) RevokeToken(ctx context.Context, actor access.Actor, id string) error {
+// RevokeToken ends a token: one's own, or anybody's as an operator, who has to say
+// why. Ending it again is no error. Errors: Denied, NotFound, Invalid.
+func (s *Service) RevokeToken(ctx context.Context, actor access.Actor, id, reason string) error {
 	const op = "gateway.RevokeToken"
 	return fault.Wrap(op, s.update(ctx, func(tx *store.Tx) error {
 		var person, project string
@@ -185,6 +185,14 @@ func (s *Service) RevokeToken(ctx context.Context, actor access.Actor, id string
 		if store.NotFound(err) || err == nil && person != actor.ID && !access.Can(actor, access.PersonManage, access.Thing{Person: person}) {
 			return fault.New(op, fault.NotFound, access.NotSeen)
 		}
+		if err != nil {
+			return err
+		}
+		check := audit.OptionalReason
+		if person != actor.ID {
+			check = audit.Reason
+		}
+		reason, err := check(op, reason)
 		if err != nil {
 			return err
 		}
@@ -196,7 +204,7 @@ func (s *Service) RevokeToken(ctx context.Context, actor access.Actor, id string
 			return err
 		}
 		s.changed(tx)
-		_, err = s.Log.Append(tx, audit.By(actor, "gateway.token-revoked", "token:"+id, project))
+		_, err = s.Log.Append(tx, audit.By(actor, "gateway.token-revoked", "token:"+id, project).Because(reason))
 		return err
 	}))
 }

@@ -42,9 +42,13 @@ func (s *Service) AddProject(ctx context.Context, actor access.Actor, id, projec
 
 // DropProject takes a project back from a principal: by a lead. Its jobs that wait
 // do not start. Errors: Denied, NotFound.
-func (s *Service) DropProject(ctx context.Context, actor access.Actor, id, projectID string) (Principal, error) {
+func (s *Service) DropProject(ctx context.Context, actor access.Actor, id, projectID, reason string) (Principal, error) {
 	const op = "gateway.DropProject"
 	return s.lend(ctx, op, actor, id, projectID, func(tx *store.Tx, p Principal, pr project.Project) error {
+		reason, err := audit.Reason(op, reason)
+		if err != nil {
+			return err
+		}
 		res, err := tx.Exec(`DELETE FROM gateway_use WHERE principal = ? AND project = ?`, p.ID, pr.ID)
 		if err != nil {
 			return err
@@ -53,7 +57,7 @@ func (s *Service) DropProject(ctx context.Context, actor access.Actor, id, proje
 			return fault.Kinded(op, fault.NotFound, err, "%s does not use the project %s.", p.Name, pr.Name)
 		}
 		s.bound(tx)
-		_, err = s.Log.Append(tx, audit.By(actor, "gateway.withdrawn", Subject(p.ID), pr.ID))
+		_, err = s.Log.Append(tx, audit.By(actor, "gateway.withdrawn", Subject(p.ID), pr.ID).Because(reason))
 		return err
 	})
 }

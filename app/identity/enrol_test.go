@@ -97,7 +97,7 @@ func TestLinkRefusals(t *testing.T) {
 	}
 	t.Run("disabled", func(t *testing.T) {
 		l, yes := issue(), true
-		_, err := b.ChangePerson(t.Context(), operator, p.ID, Change{Disabled: &yes})
+		_, err := b.ChangePerson(t.Context(), operator, p.ID, Change{Disabled: &yes, Reason: "Left."})
 		must(t, err)
 		_, _, err = b.OpenLink(t.Context(), l.Token, home)
 		refused(t, err, fault.Denied, "link does not work")
@@ -256,7 +256,7 @@ func TestActFor(t *testing.T) {
 	p := b.person("stefan", access.Steward)
 	b.person("carl", access.Checker)
 	gone, yes := b.person("gone"), true
-	_, err := b.ChangePerson(t.Context(), operator, gone.ID, Change{Disabled: &yes})
+	_, err := b.ChangePerson(t.Context(), operator, gone.ID, Change{Disabled: &yes, Reason: "Left."})
 	must(t, err)
 	local := LocalOperator(1000)
 	a, err := b.ActFor(t.Context(), local, "stefan")

@@ -225,7 +225,7 @@ func TestNoChangeWithoutItsEvent(t *testing.T) {
 			return err
 		},
 		"disable": func(ctx context.Context) error {
-			_, err := b.ChangePerson(ctx, operator, p.ID, Change{Disabled: &off})
+			_, err := b.ChangePerson(ctx, operator, p.ID, Change{Disabled: &off, Reason: "Left."})
 			return err
 		},
 		"link":      func(ctx context.Context) error { _, err := b.IssueLink(ctx, operator, p.ID, KindEnrol); return err },

@@ -43,6 +43,7 @@ type Change struct {
 	Email    *string        `json:"email"`
 	Roles    *[]access.Role `json:"roles"`
 	Disabled *bool          `json:"disabled"`
+	Reason   string         `json:"reason"` // needed to disable an account
 }
 
 var handleForm = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{1,31}$`)
@@ -74,20 +75,26 @@ func (s *Service) CreatePerson(ctx context.Context, actor access.Actor, d Draft)
 
 // ChangePerson gives a person new values. A change of roles and disabling end all
 // sessions of the person, disabling ends their links, too. The last operator stays
-// one. Errors: Denied, NotFound,
-// Invalid, Conflict.
+// one. Disabling needs a reason. Errors: Denied, NotFound, Invalid, Conflict.
 func (s *Service) ChangePerson(ctx context.Context, actor access.Actor, id string, c Change) (Person, error) {
 	const op = "identity.ChangePerson"
 	if err := access.May(actor, access.PersonManage, access.Thing{Person: id}); err != nil {
 		return Person{}, err
 	}
+	reason, err := audit.OptionalReason(op, c.Reason)
+	if err != nil {
+		return Person{}, err
+	}
 	var p Person
-	err := s.DB.Update(ctx, func(tx *store.Tx) error {
+	err = s.DB.Update(ctx, func(tx *store.Tx) error {
 		before, err := Lookup(tx, id)
 		if err != nil {
 			return err
 		}
 		p = before.with(c)
+		if p.Disabled && !before.Disabled && reason == "" {
+			return fault.New(op, fault.Invalid, "Say why the account is disabled, for those who ask later.")
+		}
 		if err := s.checkChange(tx, before, p); err != nil {
 			return err
 		}
@@ -97,7 +104,7 @@ func (s *Service) ChangePerson(ctx context.Context, actor access.Actor, id strin
 		if err := s.endAfterChange(tx, actor, before, p); err != nil {
 			return err
 		}
-		_, err = s.Log.Append(tx, audit.By(actor, "person.changed", "person:"+id, "", "roles", roleList(p.Roles), "state", state(p)))
+		_, err = s.Log.Append(tx, audit.By(actor, "person.changed", "person:"+id, "", "roles", roleList(p.Roles), "state", state(p)).Because(reason))
 		return err
 	})
 	return p, fault.Wrap(op, err)

@@ -72,7 +72,7 @@ func TestChangePerson(t *testing.T) {
 		{"empty name", operator, ada.ID, Change{Name: &bad}, fault.Invalid, "name"},
 		{"operator in a project", operator, ada.ID, Change{Roles: roles(access.Operator)}, fault.Conflict, "member of a project"},
 		{"last operator loses the role", operator, only.ID, Change{Roles: roles()}, fault.Conflict, "last operator"},
-		{"last operator is disabled", operator, only.ID, Change{Disabled: &yes}, fault.Conflict, "last operator"},
+		{"last operator is disabled", operator, only.ID, Change{Disabled: &yes, Reason: "Left."}, fault.Conflict, "last operator"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -89,7 +89,7 @@ func TestChangePerson(t *testing.T) {
 	})
 	t.Run("a second operator frees the first", func(t *testing.T) {
 		b.person("otto", access.Operator)
-		_, err := b.ChangePerson(t.Context(), operator, only.ID, Change{Disabled: &yes})
+		_, err := b.ChangePerson(t.Context(), operator, only.ID, Change{Disabled: &yes, Reason: "Left."})
 		must(t, err)
 	})
 }

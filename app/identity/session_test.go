@@ -76,7 +76,7 @@ func TestSessionsEndWithRolesAndDisabling(t *testing.T) {
 		change Change
 		ends   bool
 	}{
-		{"disabled", Change{Disabled: &yes}, true},
+		{"disabled", Change{Disabled: &yes, Reason: "Left."}, true},
 		{"a new role", Change{Roles: &checker}, true},
 		{"the same roles", Change{Roles: &none}, false},
 	}

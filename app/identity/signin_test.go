@@ -34,7 +34,7 @@ func TestSignInRefusals(t *testing.T) {
 	gone, goneSecret, _ := b.enrolled("gone")
 	b.person("fresh") // without a password
 	yes := true
-	_, err := b.ChangePerson(t.Context(), operator, gone.ID, Change{Disabled: &yes})
+	_, err := b.ChangePerson(t.Context(), operator, gone.ID, Change{Disabled: &yes, Reason: "Left."})
 	must(t, err)
 	right := func(c Credentials, s string) Credentials { c.TOTP = b.code(s); return c }
 	cases := []struct {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"tresor/app/access"
+	"tresor/app/audit"
 	"tresor/app/fault"
 	"tresor/app/store"
 	"tresor/sandbox"
@@ -18,7 +19,11 @@ func (s *Service) Approve(ctx context.Context, actor access.Actor, digest, reaso
 	if err := access.May(actor, access.ImageApprove, access.Thing{}); err != nil {
 		return Image{}, err
 	}
-	i, err := s.known(ctx, op, digest, reason)
+	reason, err := audit.Reason(op, reason)
+	if err != nil {
+		return Image{}, err
+	}
+	i, err := s.known(ctx, op, digest)
 	if err != nil {
 		return Image{}, err
 	}
@@ -37,7 +42,11 @@ func (s *Service) Revoke(ctx context.Context, actor access.Actor, digest, reason
 	if err := access.May(actor, access.ImageRevoke, access.Thing{}); err != nil {
 		return Image{}, err
 	}
-	i, err := s.known(ctx, op, digest, reason)
+	reason, err := audit.Reason(op, reason)
+	if err != nil {
+		return Image{}, err
+	}
+	i, err := s.known(ctx, op, digest)
 	if err != nil {
 		return Image{}, err
 	}
@@ -46,10 +55,7 @@ func (s *Service) Revoke(ctx context.Context, actor access.Actor, digest, reason
 
 // known finds the image by digest or id; a name is refused, because it may mean
 // another image tomorrow.
-func (s *Service) known(ctx context.Context, op, digest, reason string) (Image, error) {
-	if err := checkReason(op, reason); err != nil {
-		return Image{}, err
-	}
+func (s *Service) known(ctx context.Context, op, digest string) (Image, error) {
 	if !strings.HasPrefix(digest, "sha256:") {
 		return Image{}, fault.New(op, fault.Invalid, "%q is not a digest. A decision is about exactly one digest, sha256:…; the list of images shows it.", clip(digest))
 	}
@@ -65,16 +71,6 @@ func (s *Service) known(ctx context.Context, op, digest, reason string) (Image, 
 		return err
 	})
 	return i, fault.Wrap(op, err)
-}
-
-func checkReason(op, reason string) error {
-	if strings.TrimSpace(reason) == "" {
-		return fault.New(op, fault.Invalid, "The reason is missing. Say why, for those who ask later.")
-	}
-	if len([]rune(reason)) > 2000 || strings.ContainsFunc(reason, func(r rune) bool { return r < ' ' && r != '\n' && r != '\t' }) {
-		return fault.New(op, fault.Invalid, "The reason is longer than 2,000 characters or holds control characters. Correct it.")
-	}
-	return nil
 }
 
 // unchanged asks the engine whether it holds these very bytes.
@@ -97,7 +93,7 @@ func (s *Service) record(ctx context.Context, op string, actor access.Actor, i I
 		if err := decide(tx, i.Digest, to, actor.Name, reason); err != nil {
 			return err
 		}
-		if err := s.note(tx, actor, "image."+string(to), i); err != nil {
+		if err := s.note(tx, actor, "image."+string(to), i, reason); err != nil {
 			return err
 		}
 		list, err := find(tx, i.Digest)

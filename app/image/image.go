@@ -122,9 +122,9 @@ func New(d Deps) (*Service, error) {
 // Subject is how the audit log names an image.
 func Subject(digest string) string { return "image:" + digest }
 
-func (s *Service) note(tx *store.Tx, actor access.Actor, verb string, i Image, kv ...string) error {
+func (s *Service) note(tx *store.Tx, actor access.Actor, verb string, i Image, reason string, kv ...string) error {
 	kv = append(kv, "id", i.ID, "source", string(i.Source))
-	_, err := s.Log.Append(tx, audit.By(actor, verb, Subject(i.Digest), "", kv...))
+	_, err := s.Log.Append(tx, audit.By(actor, verb, Subject(i.Digest), "", kv...).Because(reason))
 	return err
 }
 

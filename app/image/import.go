@@ -88,7 +88,7 @@ func (s *Service) keep(ctx context.Context, op string, actor access.Actor, loade
 		if err := put(tx, i); err != nil {
 			return err
 		}
-		if err := s.note(tx, actor, "image.imported", i); err != nil {
+		if err := s.note(tx, actor, "image.imported", i, ""); err != nil {
 			return err
 		}
 		list, err := find(tx, i.Digest)

@@ -139,7 +139,7 @@ func (s *Service) mark(tx *store.Tx, i Image, present bool) error {
 	if present {
 		verb = "image.found"
 	}
-	if err := s.note(tx, access.System, verb, i); err != nil {
+	if err := s.note(tx, access.System, verb, i, ""); err != nil {
 		return err
 	}
 	return s.tell(tx, i)

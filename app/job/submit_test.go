@@ -260,7 +260,7 @@ func TestNothingStartsThatMayNotAnyMore(t *testing.T) {
 			time.Sleep(time.Until(soon) + 20*time.Millisecond)
 		}, "ended on"},
 		{"member dropped", func(h *house) {
-			if _, err := h.projects.DropMember(context.Background(), olga, h.alpha.ID, rosa.ID); err != nil {
+			if _, err := h.projects.DropMember(context.Background(), olga, h.alpha.ID, rosa.ID, "Left."); err != nil {
 				h.t.Fatal(err)
 			}
 		}, "no longer a member"},

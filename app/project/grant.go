@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"tresor/app/access"
+	"tresor/app/audit"
 	"tresor/app/fault"
 	"tresor/app/store"
 )
@@ -32,8 +33,8 @@ func (s *Service) Grant(ctx context.Context, actor access.Actor, idOrSlug, datas
 	})
 }
 
-// Revoke takes a dataset away from a project: no new job gets it.
-func (s *Service) Revoke(ctx context.Context, actor access.Actor, idOrSlug, dataset string) (Project, error) {
+// Revoke takes a dataset away from a project and keeps why: no new job gets it.
+func (s *Service) Revoke(ctx context.Context, actor access.Actor, idOrSlug, dataset, reason string) (Project, error) {
 	const op = "project.Revoke"
 	return s.regrant(ctx, op, actor, idOrSlug, func(tx *store.Tx, p Project) error {
 		dataset, err := s.datasetID(tx, dataset)
@@ -43,10 +44,13 @@ func (s *Service) Revoke(ctx context.Context, actor access.Actor, idOrSlug, data
 		if !p.granted(dataset) {
 			return fault.New(op, fault.NotFound, "This dataset is not granted to the project %s.", p.Slug)
 		}
+		if reason, err = audit.Reason(op, reason); err != nil {
+			return err
+		}
 		if _, err := tx.Exec(`DELETE FROM project_dataset WHERE project = ? AND dataset = ?`, p.ID, dataset); err != nil {
 			return err
 		}
-		return s.note(tx, actor, "dataset.revoked", p.ID, "dataset", dataset)
+		return s.noteWhy(tx, actor, reason, "dataset.revoked", p.ID, "dataset", dataset)
 	})
 }
 

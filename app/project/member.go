@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"tresor/app/access"
+	"tresor/app/audit"
 	"tresor/app/fault"
 	"tresor/app/store"
 )
@@ -86,8 +87,8 @@ func (s *Service) checkMember(op string, tx *store.Tx, p Project, person string,
 	return access.ValidateRoles(who.Roles, after)
 }
 
-// DropMember takes a person out of a project. Their jobs and requests stay.
-func (s *Service) DropMember(ctx context.Context, actor access.Actor, idOrSlug, person string) (Project, error) {
+// DropMember takes a person out of a project and keeps why. Their jobs and requests stay.
+func (s *Service) DropMember(ctx context.Context, actor access.Actor, idOrSlug, person, reason string) (Project, error) {
 	const op = "project.DropMember"
 	var now Project
 	err := s.db.Update(ctx, func(tx *store.Tx) error {
@@ -102,10 +103,13 @@ func (s *Service) DropMember(ctx context.Context, actor access.Actor, idOrSlug, 
 		if had == "" {
 			return fault.New(op, fault.NotFound, "This person is not a member of the project %s.", p.Slug)
 		}
+		if reason, err = audit.Reason(op, reason); err != nil {
+			return err
+		}
 		if _, err := tx.Exec(`DELETE FROM project_member WHERE project = ? AND person = ?`, p.ID, person); err != nil {
 			return err
 		}
-		if err := s.note(tx, actor, "member.dropped", p.ID, "person", person, "role", string(had)); err != nil {
+		if err := s.noteWhy(tx, actor, reason, "member.dropped", p.ID, "person", person, "role", string(had)); err != nil {
 			return err
 		}
 		now, err = s.Lookup(tx, p.ID)

@@ -1,6 +1,7 @@
 package project
 
 import (
+	"context"
 	"testing"
 
 	"tresor/app/access"
@@ -25,7 +26,7 @@ func TestMembers(t *testing.T) {
 	if err != nil || len(got.Members) != 2 || got.roleOf("rosa") != access.Lead || got.Members[0].Name == "" {
 		t.Errorf("%+v, %v", got.Members, err)
 	}
-	if _, err := r.DropMember(t.Context(), operator, p.ID, "lena"); err != nil {
+	if _, err := r.DropMember(t.Context(), operator, p.ID, "lena", "Left."); err != nil {
 		t.Error(err)
 	}
 	err = r.db.View(t.Context(), func(tx *store.Tx) error {
@@ -87,7 +88,7 @@ func TestMembersRefuse(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			var err error
 			if c.role == "" {
-				_, err = r.DropMember(t.Context(), c.actor, c.project, c.person)
+				_, err = r.DropMember(t.Context(), c.actor, c.project, c.person, "Left.")
 			} else {
 				_, err = r.SetMember(t.Context(), c.actor, c.project, c.person, c.role)
 			}
@@ -137,17 +138,22 @@ func TestGrants(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			do := r.Grant
 			if c.revoke {
-				do = r.Revoke
+				do = func(ctx context.Context, actor access.Actor, project, dataset string) (Project, error) {
+					return r.Revoke(ctx, actor, project, dataset, "Over.")
+				}
 			}
 			if _, err := do(t.Context(), c.actor, "aurora", c.dataset); fault.KindOf(err) != c.kind || err == nil {
 				t.Errorf("got %v", err)
 			}
 		})
 	}
-	if got, err := r.Revoke(t.Context(), steward, "aurora", "d1"); err != nil || len(got.Datasets) != 0 {
+	if _, err := r.Revoke(t.Context(), steward, "aurora", "d1", " "); fault.KindOf(err) != fault.Invalid {
+		t.Errorf("revoked without a reason: %v", err)
+	}
+	if got, err := r.Revoke(t.Context(), steward, "aurora", "d1", "Over."); err != nil || len(got.Datasets) != 0 {
 		t.Errorf("revoked: %+v, %v", got.Datasets, err)
 	}
-	if _, err := r.Revoke(t.Context(), steward, "aurora", "d1"); fault.KindOf(err) != fault.NotFound {
+	if _, err := r.Revoke(t.Context(), steward, "aurora", "d1", "Over."); fault.KindOf(err) != fault.NotFound {
 		t.Errorf("revoked twice: %v", err)
 	}
 	if _, err := r.Change(t.Context(), operator, "aurora", Change{State: ptr(Closed), Reason: "r"}); err != nil {

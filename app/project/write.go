@@ -79,6 +79,12 @@ func (s *Service) note(tx *store.Tx, actor access.Actor, verb, project string, k
 	return err
 }
 
+// noteWhy is note with a person's reason.
+func (s *Service) noteWhy(tx *store.Tx, actor access.Actor, reason, verb, project string, kv ...string) error {
+	_, err := s.log.Append(tx, audit.By(actor, verb, Subject(project), project, kv...).Because(reason))
+	return err
+}
+
 // Change changes what c names. Facts and state need project.change, the policy
 // needs project.policy. Closing, reopening and weakening need a reason.
 func (s *Service) Change(ctx context.Context, actor access.Actor, idOrSlug string, c Change) (Project, error) {
@@ -99,7 +105,7 @@ func (s *Service) Change(ctx context.Context, actor access.Actor, idOrSlug strin
 		if err := update(tx, next); err != nil {
 			return err
 		}
-		if err := s.note(tx, actor, verb(was, next, c), was.ID, next.facts()...); err != nil {
+		if err := s.noteWhy(tx, actor, strings.TrimSpace(c.Reason), verb(was, next, c), was.ID, next.facts()...); err != nil {
 			return err
 		}
 		now, err = s.Lookup(tx, was.ID)

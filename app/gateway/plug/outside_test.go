@@ -100,7 +100,7 @@ func TestAPluginFromOutside(t *testing.T) {
 	other, otherSum := outside(t)
 	_, err = r.Trust(ctx, operator, other, otherSum)
 	want(t, "another file of the same name", err, fault.Conflict, "does not get its settings")
-	if err = r.Forget(ctx, operator, "outside"); err != nil {
+	if err = r.Forget(ctx, operator, "outside", "Replaced."); err != nil {
 		t.Fatal(err)
 	}
 	_, err = r.Get(ctx, operator, "outside")

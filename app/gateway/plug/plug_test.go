@@ -351,13 +351,13 @@ func TestWhoMayDoWhatWithPlugins(t *testing.T) {
 	want(t, "test", err, fault.Denied, "operator")
 	_, err = r.Trust(ctx, researcher, "/bin/true", "")
 	want(t, "trust", err, fault.Denied, "operator")
-	err = r.Forget(ctx, researcher, "echo")
+	err = r.Forget(ctx, researcher, "echo", "Replaced.")
 	want(t, "forget", err, fault.Denied, "operator")
 	web := operator
 	web.Via = "web"
 	_, err = r.Trust(ctx, web, "/bin/true", "")
 	want(t, "trust from the web", err, fault.Denied, "on the server itself")
-	err = r.Forget(ctx, operator, "echo")
+	err = r.Forget(ctx, operator, "echo", "Replaced.")
 	want(t, "forget a built-in", err, fault.Conflict, "part of this program")
 	_, err = r.Get(ctx, operator, "none")
 	want(t, "no such plugin", err, fault.NotFound, "no plugin")

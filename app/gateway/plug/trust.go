@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"tresor/app/access"
+	"tresor/app/audit"
 	"tresor/app/fault"
 	"tresor/app/store"
 	"tresor/plugins/host"
@@ -134,9 +135,13 @@ func (s *Service) admit(ctx context.Context, op string, actor access.Actor, path
 
 // Forget removes a plugin from outside with its settings. Errors: Denied,
 // NotFound, Conflict for a built-in plugin.
-func (s *Service) Forget(ctx context.Context, actor access.Actor, name string) error {
+func (s *Service) Forget(ctx context.Context, actor access.Actor, name, reason string) error {
 	const op = "plug.Forget"
 	if err := access.May(actor, access.PluginTrust, access.Thing{}); err != nil {
+		return err
+	}
+	reason, err := audit.Reason(op, reason)
+	if err != nil {
 		return err
 	}
 	s.change.Lock()
@@ -152,7 +157,8 @@ func (s *Service) Forget(ctx context.Context, actor access.Actor, name string) e
 		if _, err := tx.Exec(`DELETE FROM plugin WHERE name = ?`, name); err != nil {
 			return err
 		}
-		return s.note(tx, actor, "plugin.removed", name, "sha256", p.SHA256)
+		_, err := s.Log.Append(tx, audit.By(actor, "plugin.removed", Subject(name), "", "sha256", p.SHA256).Because(reason))
+		return err
 	})
 	if err != nil {
 		return fault.Wrap(op, err)
