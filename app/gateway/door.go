@@ -37,7 +37,7 @@ func (s *Service) Door(plugins Plugins) http.Handler {
 		who.Correlation = correlation
 		plugin, path, ok := split(r.URL.EscapedPath())
 		if !ok {
-			writeBody(w, r, problem(refuse(CodeNotFound, fault.NotFound, "Check the address.", "There is no such service on this server."), correlation))
+			s.noService(w, r, who)
 			return
 		}
 		s.pass(w, r, plugins, who, plugin, path, s.base(r)+"/ga4gh/"+plugin)
@@ -68,7 +68,7 @@ func (s *Service) InsideDoor(plugins Plugins, job string) http.Handler {
 			base += "/ga4gh/" + plugin
 		}
 		if plugin != insidePlugin {
-			s.notInside(w, r, who)
+			s.noService(w, r, who)
 			return
 		}
 		s.pass(w, r, plugins, who, plugin, path, base)
@@ -79,10 +79,9 @@ func (s *Service) InsideDoor(plugins Plugins, job string) http.Handler {
 // have a way to the outside, and a request is bytes of a program that has read data.
 const insidePlugin = "tes"
 
-func (s *Service) notInside(w http.ResponseWriter, r *http.Request, who Caller) {
-	err := refuse(CodeNotFound, fault.NotFound, "Check the address.", "There is no such service on this server.")
-	s.turnAway(r.Context(), who, err)
-	writeBody(w, r, problem(err, who.Correlation))
+// noService answers an address at which no plugin can be.
+func (s *Service) noService(w http.ResponseWriter, r *http.Request, who Caller) {
+	s.turnAway(w, r, who, refuse(CodeNotFound, fault.NotFound, "Check the address.", "There is no such service on this server."))
 }
 
 // split takes /ga4gh/<plugin>/rest apart.
@@ -112,28 +111,24 @@ func (s *Service) base(r *http.Request) string {
 	return scheme + "://" + line(r.Host, 200)
 }
 
-// admit finds whom a request's token belongs to. An address that guesses is
-// answered without a look; a token that was good a moment ago is not a guess.
+// admit finds whom a request's token belongs to. An address that guesses learns no more
+// than that it has to wait; a good token behind the same address is as good as ever.
 func (s *Service) admit(r *http.Request) (Caller, error) {
 	token, err := bearer(r)
+	if err != nil {
+		return Caller{}, err
+	}
+	who, err := s.authenticate(r.Context(), token)
+	if err == nil || codeOf(err) != CodeUnknown || token == "" {
+		return who, err
+	}
 	now, from := s.Now(), addressOf(r)
-	if err == nil && s.guesses.dry(from, now) {
-		if hash, ok := tokenHash(token); ok {
-			if k, _, good := s.parties.token(hash, now); good {
-				return k.who, nil
-			}
-		}
+	if s.guesses.dry(from, now) {
 		return Caller{}, refuse(CodeQuota, fault.Exhausted, "Wait some minutes, and check the token.", "Too many wrong tokens came from this address.")
 	}
-	var who Caller
-	if err == nil {
-		who, err = s.authenticate(r.Context(), token)
-	}
-	if err != nil && codeOf(err) == CodeUnknown && token != "" {
-		s.guesses.spend(from, now)
-		s.guessed(r.Context())
-	}
-	return who, err
+	s.guesses.spend(from, now)
+	s.guessed(r.Context())
+	return Caller{}, err
 }
 
 // guessed writes the 1st, 10th, 100th … wrong token of an hour into the audit log.
@@ -180,14 +175,16 @@ var forwarded = []string{"Accept", "Accept-Language", "Content-Type", "Content-E
 // pass reads the request, asks the plugin and writes the answer.
 func (s *Service) pass(w http.ResponseWriter, r *http.Request, plugins Plugins, who Caller, plugin, path, base string) {
 	var req protocol.Request
-	leave, err := s.slots.enter("door:"+who.ID, mostArrived)
+	p, err := s.party(r.Context(), who)
 	if err == nil {
-		defer leave()
-		req, err = readRequest(w, r, path, base)
+		var leave func()
+		if leave, err = s.slots.enter("door:"+p.key, mostArrived); err == nil {
+			defer leave()
+			req, err = readRequest(w, r, path, base)
+		}
 	}
 	if err != nil {
-		s.turnAway(r.Context(), who, err)
-		writeBody(w, r, problem(err, who.Correlation))
+		s.turnAway(w, r, who, err)
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), deadline)
@@ -201,12 +198,14 @@ func (s *Service) pass(w http.ResponseWriter, r *http.Request, plugins Plugins, 
 	s.WriteResponse(w, r, who, plugin, resp)
 }
 
-// turnAway writes down a request that no plugin was asked about.
-func (s *Service) turnAway(ctx context.Context, who Caller, err error) {
-	if p, perr := s.party(ctx, who); perr == nil {
+// turnAway refuses a request that no plugin was asked about, and writes that down.
+func (s *Service) turnAway(w http.ResponseWriter, r *http.Request, who Caller, err error) {
+	s.explain(err, who.Correlation)
+	if p, perr := s.party(r.Context(), who); perr == nil {
 		h := &host{s: s, who: who}
-		h.account(ctx, p, Entry{What: WhatRefused}, err)
+		h.account(r.Context(), p, Entry{What: WhatRefused}, err)
 	}
+	writeBody(w, r, problem(err, who.Correlation))
 }
 
 var methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
@@ -230,11 +229,29 @@ func readRequest(w http.ResponseWriter, r *http.Request, path, base string) (pro
 	if err != nil {
 		return protocol.Request{}, malformed("The request ended before all of it was here.")
 	}
-	req := protocol.Request{Method: r.Method, Path: path, Query: r.URL.RawQuery, Header: map[string][]string{}, Body: body, Base: base, RemoteID: line(r.Header.Get("Idempotency-Key"), maxRemote)}
+	remote, err := remoteID(r)
+	if err != nil {
+		return protocol.Request{}, err
+	}
+	req := protocol.Request{Method: r.Method, Path: path, Query: r.URL.RawQuery, Header: map[string][]string{}, Body: body, Base: base, RemoteID: remote}
 	for _, k := range forwarded {
 		if v := r.Header.Values(k); len(v) > 0 && len(v) < 10 {
 			req.Header[k] = v
 		}
 	}
 	return req, nil
+}
+
+// remoteID is the caller's own id for the request (draft-ietf-httpapi-idempotency-key-header).
+// It is taken as it stands or not at all: two ids that were cut would be one.
+func remoteID(r *http.Request) (string, error) {
+	values := r.Header.Values("Idempotency-Key")
+	if len(values) == 0 {
+		return "", nil
+	}
+	id := values[0]
+	if len(values) > 1 || len(id) > maxRemote || line(id, maxRemote) != id {
+		return "", malformed("The header Idempotency-Key is one line of at most %d bytes without control characters, given once.", maxRemote)
+	}
+	return id, nil
 }

@@ -278,7 +278,7 @@ func (h *house) call(method, path, token string, body any, header ...string) *ht
 		r.Header.Set("Authorization", "Bearer "+token)
 	}
 	for i := 0; i+1 < len(header); i += 2 {
-		r.Header.Set(header[i], header[i+1])
+		r.Header.Add(header[i], header[i+1])
 	}
 	w := httptest.NewRecorder()
 	h.g.Door(echo{}).ServeHTTP(w, r)

@@ -42,8 +42,7 @@ func (s *Service) projectFiles(w http.ResponseWriter, r *http.Request, who Calle
 		err = s.projectFile(w, r, who, strings.TrimPrefix(r.URL.Path, ProjectPath))
 	}
 	if err != nil {
-		s.turnAway(r.Context(), who, err)
-		writeBody(w, r, problem(err, who.Correlation))
+		s.turnAway(w, r, who, err)
 	}
 }
 

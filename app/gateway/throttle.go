@@ -26,8 +26,9 @@ const probeBurst = 60
 
 var probeEvery = rate.Every(time.Minute)
 
-// buckets is a bounded map of token buckets, one for an address. Full of fresh
-// offenders it turns every stranger away, so a flood cannot grow memory.
+// buckets is a bounded map of token buckets, one for a key. Full of fresh offenders it
+// lets further ones try uncounted: no number of guesses finds a token, and whoever comes
+// from so many addresses must neither grow memory nor shut out everybody else.
 type buckets struct {
 	mu    sync.Mutex
 	limit rate.Limit
@@ -39,7 +40,7 @@ func newBuckets(limit rate.Limit, burst int) *buckets {
 	return &buckets{limit: limit, burst: burst, all: map[string]*rate.Limiter{}}
 }
 
-// dry reports whether the address has no guess left.
+// dry reports whether the key has no try left.
 func (b *buckets) dry(key string, now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -47,7 +48,7 @@ func (b *buckets) dry(key string, now time.Time) bool {
 	return ok && l.TokensAt(now) < 1
 }
 
-// spend takes one guess from the address.
+// spend takes one try from the key.
 func (b *buckets) spend(key string, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
