@@ -13,7 +13,7 @@ import (
 
 const (
 	mostJobs  = 2048
-	pageBytes = 3 << 20 // of documents in one page: protocol.MaxMessage with room for the rest
+	pageBytes = 3 << 20 // of documents and tags in one page: protocol.MaxMessage with room for the rest
 	probe     = 256     // tasks looked at to learn how rare a condition is
 )
 
@@ -63,23 +63,25 @@ func (s *Service) page(tx *store.Tx, p *party, plugin string, q protocol.JobQuer
 	if err != nil || none {
 		return page, err
 	}
-	tasks, err := f.run(tx, q.Limit+1, q.View == protocol.Minimal)
+	tasks, more, err := f.run(tx, q.Limit, q.View == protocol.Minimal)
 	if err != nil {
 		return page, err
 	}
 	size := 0
 	for i, t := range tasks {
-		if i == q.Limit || size > pageBytes {
-			page.Next = tasks[i-1].id
-			break
-		}
 		slug, _ := p.slug(t.project)
 		st, err := s.view(tx, p, t, slug, q.View)
 		if err != nil {
 			return page, err
 		}
-		size += len(st.Document) + 512
 		page.Jobs = append(page.Jobs, st)
+		if size += len(st.Document) + t.size(); size > pageBytes && i < len(tasks)-1 {
+			more = true
+			break
+		}
+	}
+	if more {
+		page.Next = page.Jobs[len(page.Jobs)-1].ID
 	}
 	return page, nil
 }
@@ -162,9 +164,10 @@ func (f *filter) measure(tx *store.Tx) (none bool, err error) {
 	return false, nil
 }
 
-// run reads a page: over the rarest condition's index when it is rare, otherwise
-// from the newest task on, where a common condition soon fills a page.
-func (f *filter) run(tx *store.Tx, limit int, minimal bool) ([]task, error) {
+// run reads a page of at most limit tasks, fewer when their tags are long, and whether
+// there are more: over the rarest condition's index when it is rare, otherwise from the
+// newest task on, where a common condition soon fills a page.
+func (f *filter) run(tx *store.Tx, limit int, minimal bool) (list []task, more bool, err error) {
 	var args []any
 	query := `SELECT ` + taskColumns + ` FROM gateway_task t WHERE `
 	if minimal { // each column of each row costs
@@ -187,13 +190,15 @@ func (f *filter) run(tx *store.Tx, limit int, minimal bool) ([]task, error) {
 		query += " AND t.id < ?"
 		args = append(args, f.after)
 	}
-	rows, err := tx.Query(query+" ORDER BY t.id DESC LIMIT ?", append(args, limit)...)
+	rows, err := tx.Query(query+" ORDER BY t.id DESC LIMIT ?", append(args, limit+1)...)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	defer rows.Close()
-	var list []task
-	for rows.Next() {
+	for size := 0; rows.Next(); {
+		if len(list) == limit || size > pageBytes {
+			return list, true, nil
+		}
 		var t task
 		if minimal {
 			err = rows.Scan(&t.id, &t.rawState)
@@ -201,11 +206,12 @@ func (f *filter) run(tx *store.Tx, limit int, minimal bool) ([]task, error) {
 			t, err = scanTask(rows)
 		}
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
+		size += t.size()
 		list = append(list, t)
 	}
-	return list, rows.Err()
+	return list, false, rows.Err()
 }
 
 // mostRequests bounds one answer of Requests.

@@ -85,9 +85,13 @@ func TestPages(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	for range 8 {
+	for i := range 16 { // half of them with a long document, half with long tags
 		r := request()
-		r.Document = []byte(strings.Repeat("d", 900<<10))
+		r.Document = []byte(strings.Repeat("d", 900<<10*(i%2)))
+		r.Tags = map[string]string{}
+		for n := range maxTags * (1 - i%2) {
+			r.Tags[fmt.Sprint(n)] = strings.Repeat("t", maxValue)
+		}
 		h.submit(who, r)
 	}
 	seen, pages, q := 0, 0, protocol.JobQuery{View: protocol.Basic, Limit: 100}
@@ -97,6 +101,9 @@ func TestPages(t *testing.T) {
 		size := 0
 		for _, st := range page.Jobs {
 			size += len(st.Document)
+			for _, v := range st.Tags {
+				size += len(v)
+			}
 		}
 		if size > protocol.MaxMessage {
 			t.Errorf("a page of %d bytes", size)
@@ -106,7 +113,7 @@ func TestPages(t *testing.T) {
 			break
 		}
 	}
-	if seen != 8 || pages < 2 {
+	if seen != 16 || pages < 3 {
 		t.Errorf("%d tasks on %d pages", seen, pages)
 	}
 	_, err := h.g.AddProject(ctx, h.as("mona"), p.ID, "borealis", "otto", nil)

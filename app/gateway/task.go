@@ -32,6 +32,9 @@ func scanTask(row scanner) (task, error) {
 	return t, err
 }
 
+// size is about how many bytes the row takes in an answer.
+func (t task) size() int { return len(t.name) + len(t.tags) + 512 }
+
 // state is what the row alone says.
 func (t task) state(slug string) protocol.JobState {
 	return protocol.JobState{ID: t.id, State: t.rawState, Project: slug, Name: t.name, CreatedAt: t.created}
