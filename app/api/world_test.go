@@ -26,6 +26,7 @@ import (
 	"tresor/app/identity"
 	"tresor/app/image"
 	"tresor/app/job"
+	"tresor/app/keyfile"
 	"tresor/app/live"
 	"tresor/app/output"
 	"tresor/app/project"
@@ -155,7 +156,7 @@ func buildWorld(t testing.TB, o options) *world {
 		Projects: projects, IDs: ids, Institution: "Test", Software: "tresor test"})
 
 	machines = gateway.New(gateway.Deps{DB: db, Log: log, Live: hub, Vault: bytesIn, Projects: projects, Jobs: jobs,
-		Outputs: outputs, Airlock: gate, Releases: releases, IDs: ids, Now: w.now, Name: "Test"})
+		Outputs: outputs, Airlock: gate, Releases: releases, IDs: ids, Now: w.now, Seal: must[keyfile.Sealer](t)(keyfile.NewSealer(in("plugins.key"))), Name: "Test"})
 	w.links, w.plugins = &fakeLinks{}, &fakePlugins{}
 
 	runCtx, stop := context.WithCancel(context.Background())

@@ -147,7 +147,7 @@ func TestSettingsKeepWhatIsNotNamed(t *testing.T) {
 		{"a value is emptied", "", []string{"url="}, `{"settings":{"token":"","url":""}}`},
 		{"refused: no equals sign", "", []string{"url"}, ""},
 		{"refused: no such file", "", []string{"token=@/none"}, ""},
-		{"refused: too long", strings.Repeat("x", settingMax+1), []string{"token=@-"}, ""},
+		{"refused: too long", strings.Repeat("x", valueMax+1), []string{"token=@-"}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			o := &office{answers: map[string]string{"GET /plugins/beacon": pluginJSON, "PUT /plugins/beacon/settings": pluginJSON}}
