@@ -27,7 +27,7 @@ func (s *Service) Approve(ctx context.Context, actor access.Actor, id, reason st
 		if err := s.Projects.Open(tx, j.Project); err != nil {
 			return err
 		}
-		if err := s.pass(tx, j, step{to: Approved, by: actor, detail: []string{"mode", "person"}}); err != nil {
+		if err := s.pass(tx, j, step{to: Approved, by: actor, why: folded(reason), detail: []string{"mode", "person"}}); err != nil {
 			return err
 		}
 		e := j.entry()
@@ -46,7 +46,7 @@ func (s *Service) Refuse(ctx context.Context, actor access.Actor, id, reason str
 			return err
 		}
 		return s.move(tx, j, step{to: Refused, by: actor, reason: actor.Name + " refused it: " + strings.TrimSpace(reason),
-			next: "Change what the reason names and submit it again."})
+			next: "Change what the reason names and submit it again.", why: folded(reason)})
 	})
 }
 
@@ -100,7 +100,7 @@ func (s *Service) askToStop(tx *store.Tx, j *Job, actor access.Actor, reason str
 	if _, err := tx.Exec(`UPDATE job SET cancel_actor = ?, cancel_reason = ? WHERE id = ?`, mustJSON(by), strings.TrimSpace(reason), j.ID); err != nil {
 		return fault.Wrap("job.Cancel", err)
 	}
-	if _, err := s.Log.Append(tx, audit.By(actor, "job.stopped", Subject(j.ID), j.Project, "state", string(j.State))); err != nil {
+	if _, err := s.Log.Append(tx, audit.By(actor, "job.stopped", Subject(j.ID), j.Project, "state", string(j.State)).Because(folded(reason))); err != nil {
 		return fault.Wrap("job.Cancel", err)
 	}
 	j.Cancelling, j.cancelBy, j.cancelReason = true, actor, strings.TrimSpace(reason)
@@ -114,7 +114,7 @@ func cancelStep(by access.Actor, reason string) step {
 	if r := strings.TrimSpace(reason); r != "" {
 		text = by.Name + " cancelled it: " + r
 	}
-	return step{to: Cancelled, by: by, reason: text, next: "Submit it again when it is wanted after all."}
+	return step{to: Cancelled, by: by, reason: text, next: "Submit it again when it is wanted after all.", why: folded(reason)}
 }
 
 // change loads a job, asks whether the actor may, and does one thing to it.
@@ -141,6 +141,9 @@ func (s *Service) change(ctx context.Context, op string, actor access.Actor, act
 }
 
 const maxReason = 500 // characters
+
+// folded is a reason that checkReason has passed, in one line.
+func folded(reason string) string { return strings.Join(strings.Fields(reason), " ") }
 
 func checkReason(op, reason string, needed bool) error {
 	switch reason = strings.TrimSpace(reason); {

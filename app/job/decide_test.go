@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"tresor/app/access"
+	"tresor/app/audit"
 	"tresor/app/fault"
 	"tresor/app/project"
 	"tresor/app/store"
@@ -82,6 +83,41 @@ func TestRefuse(t *testing.T) {
 	}
 	_, err = h.job.Refuse(context.Background(), h.in(lena), j.ID, "again")
 	wantFault(t, err, fault.Conflict, "Cancel it instead")
+}
+
+// TestReasonsAreKept: what people wrote stands beside the audit events.
+func TestReasonsAreKept(t *testing.T) {
+	ctx := context.Background()
+	for _, c := range []struct {
+		name string
+		do   func(h *house, j Job) (Job, error)
+		want string
+	}{
+		{"approved", func(h *house, j Job) (Job, error) { return h.job.Approve(ctx, h.in(lena), j.ID, "Seen,\n and fine.") }, "job.approved: Seen, and fine."},
+		{"approved without a word", func(h *house, j Job) (Job, error) { return h.job.Approve(ctx, h.in(lena), j.ID, "") }, ""},
+		{"refused", func(h *house, j Job) (Job, error) { return h.job.Refuse(ctx, h.in(lena), j.ID, " Too broad. ") }, "job.refused: Too broad."},
+		{"cancelled", func(h *house, j Job) (Job, error) { return h.job.Cancel(ctx, h.in(rosa), j.ID, "Not needed.") }, "job.cancelled: Not needed."},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h, j := waitingHouse(t)
+			if _, err := c.do(h, j); err != nil {
+				t.Fatal(err)
+			}
+			got := ""
+			err := h.db.View(ctx, func(tx *store.Tx) error {
+				events, err := h.log.List(tx, audit.Filter{Subject: Subject(j.ID)})
+				for _, e := range events {
+					if e.Reason != "" {
+						got += e.Verb + ": " + e.Reason
+					}
+				}
+				return err
+			})
+			if err != nil || got != c.want {
+				t.Errorf("%q (%v), want %q", got, err, c.want)
+			}
+		})
+	}
 }
 
 func TestCancelInEveryState(t *testing.T) {

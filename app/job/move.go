@@ -16,6 +16,7 @@ type step struct {
 	by     access.Actor
 	reason string   // for people; kept with the job, never in the audit log
 	next   string   // for people
+	why    string   // a person's own words, in one line; the audit log keeps them beside its event
 	detail []string // for the audit log: pairs from a fixed vocabulary
 }
 
@@ -37,7 +38,7 @@ func (s *Service) move(tx *store.Tx, j *Job, st step) error {
 	if n, err := res.RowsAffected(); err != nil || n != 1 {
 		return fault.Kinded("job.move", fault.NotFound, err, "There is no such job.")
 	}
-	if _, err := s.Log.Append(tx, audit.By(st.by, "job."+verb(st.to), Subject(j.ID), j.Project, st.detail...)); err != nil {
+	if _, err := s.Log.Append(tx, audit.By(st.by, "job."+verb(st.to), Subject(j.ID), j.Project, st.detail...).Because(st.why)); err != nil {
 		return fault.Wrap("job.move", err)
 	}
 	s.publish(tx, *j)
