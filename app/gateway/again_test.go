@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"tresor/app/fault"
+	"tresor/app/job"
 	"tresor/app/store"
 	"tresor/plugins/protocol"
 )
@@ -78,6 +79,30 @@ func TestRace(t *testing.T) {
 	}
 	if n := h.g.counts.all[p.ID].open; n != 5 {
 		t.Errorf("%d counted as open, want 5", n)
+	}
+}
+
+// TestAnEndIsCountedOnce: a count that is filled while a task's end is on its way to the
+// disk knows of that end, and does not go down once more.
+func TestAnEndIsCountedOnce(t *testing.T) {
+	h := newHouse(t)
+	p, who := h.hub("North hub")
+	st := h.submit(who, request())
+	h.fresh()
+	h.must(h.db.Update(ctx, func(tx *store.Tx) error {
+		j, err := h.jobs.Find(tx, st.ID)
+		if err != nil {
+			return err
+		}
+		j.State = job.Cancelled
+		if err := h.g.Moved(tx, j); err != nil {
+			return err
+		}
+		_, err = h.g.counts.take(tx, p.ID, p.Quotas) // as the next caller does in the same commit
+		return err
+	}))
+	if n := h.g.counts.all[p.ID].open; n != 1 {
+		t.Errorf("%d open tasks, want the one that was taken", n)
 	}
 }
 

@@ -144,12 +144,22 @@ func (c *counts) of(tx *store.Tx, key string, minute int64) (*count, error) {
 	return n, nil
 }
 
-// ended notes that a task that was counted under these keys is over.
-func (c *counts) ended(keys ...string) {
+// ended is called in the transaction that ends a task of these keys, and what it returns
+// after the commit. A count that is filled in between has read the table, where the task
+// is over already: it must not go down once more.
+func (c *counts) ended(keys ...string) (done func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	var there []*count
 	for _, key := range keys {
-		if n, ok := c.all[key]; ok && n.open > 0 {
+		if n, ok := c.all[key]; ok {
+			there = append(there, n)
+		}
+	}
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		for _, n := range there {
 			n.open--
 		}
 	}

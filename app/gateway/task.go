@@ -118,7 +118,7 @@ func (s *Service) Moved(tx *store.Tx, j job.Job) error {
 		if err != nil {
 			return err
 		}
-		tx.AfterCommit(func() { s.counts.ended(root, owner) })
+		tx.AfterCommit(s.counts.ended(root, owner))
 	}
 	if j.State == job.Held {
 		tx.AfterCommit(s.nudge)
