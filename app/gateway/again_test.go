@@ -1,7 +1,9 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"strings"
 	"sync"
@@ -44,6 +46,50 @@ func TestAgain(t *testing.T) {
 	h.fresh() // and no memory
 	if again := h.submit(who, r); again.ID != first.ID {
 		t.Error("after a restart asking again was a new task")
+	}
+}
+
+// TestTheSameInOtherWords: what is asked for counts and not how it is spelled; for a task
+// of an older program its bytes do, so that a retry across the upgrade is one.
+func TestTheSameInOtherWords(t *testing.T) {
+	h := newHouse(t)
+	_, _, token := h.client("Lab client")
+	r := request()
+	r.Tags = map[string]string{"b": "2", "a": "1"}
+	plain, err := json.Marshal(r)
+	h.must(err)
+	var spaced bytes.Buffer
+	h.must(json.Indent(&spaced, plain, "", "\t"))
+	turned := bytes.Replace(plain, []byte(`{"a":"1","b":"2"}`), []byte(`{"b":"2","a":"1"}`), 1)
+	other := bytes.Replace(plain, []byte(`"b":"2"`), []byte(`"b":"3"`), 1)
+	send := func(body []byte) (int, string) {
+		w := h.call("POST", "/ga4gh/tes/tasks", token, body, "Idempotency-Key", "key-1")
+		if w.Code != 200 {
+			return w.Code, ""
+		}
+		return w.Code, decode[protocol.JobState](t, w).ID
+	}
+	_, first := send(plain)
+	for name, body := range map[string][]byte{"the same bytes": plain, "other white space": spaced.Bytes(), "another order": turned} {
+		if code, id := send(body); code != 200 || id != first || first == "" {
+			t.Errorf("%s: %d, task %s, want %s", name, code, id, first)
+		}
+	}
+	if code, _ := send(other); code != 409 {
+		t.Errorf("another request under the same id: %d", code)
+	}
+	h.must(h.db.Update(ctx, func(tx *store.Tx) error {
+		_, err := tx.Exec(`DROP TRIGGER gateway_task_form`)
+		if err == nil {
+			_, err = tx.Exec(`UPDATE gateway_task SET form_sha256 = ''`)
+		}
+		return err
+	}))
+	if code, id := send(plain); code != 200 || id != first {
+		t.Errorf("the same bytes after an upgrade: %d, %s", code, id)
+	}
+	if code, _ := send(spaced.Bytes()); code != 409 {
+		t.Errorf("other white space after an upgrade: %d", code)
 	}
 }
 
@@ -298,6 +344,7 @@ func TestLockedTables(t *testing.T) {
 		"a token of no member":           `INSERT INTO gateway_token (id, hash, person, project, name, created_at, expires_at) VALUES ('x', '` + hash + `', '` + rosa + `', '` + h.borealis.ID + `', 'x', 1, 2)`,
 		"a token of nobody":              `INSERT INTO gateway_token (id, hash, name, created_at, expires_at) VALUES ('x', '` + hash + `', 'x', 1, 2)`,
 		"a task's document changed":      `UPDATE gateway_document SET document = x'00'`,
+		"another form of a request":      `UPDATE gateway_task SET form_sha256 = 'x'`,
 		"a task of another":              `UPDATE gateway_task SET principal = 'x'`,
 		"a task removed":                 `DELETE FROM gateway_task`,
 		"plugins that are no list":       `UPDATE gateway_principal SET plugins = '"tes"'`,

@@ -30,7 +30,8 @@ type order struct {
 	l      lent
 	r      protocol.JobRequest
 	remote string
-	sum    string
+	sum    string // of the bytes that came
+	form   string // of what the plugin understood, which does not depend on their spelling; empty: nobody asks
 	size   int64
 	plugin string
 	who    Caller
@@ -67,14 +68,10 @@ func (h *host) Submit(ctx context.Context, r protocol.JobRequest) (protocol.JobS
 
 // accept makes the job, or finds the one that the same request made before.
 func (s *Service) accept(ctx context.Context, o *order) (protocol.JobState, bool, error) {
-	if o.sum == "" {
-		b, err := json.Marshal(o.r)
-		if err != nil {
-			return protocol.JobState{}, false, fault.Wrap("gateway.accept", err)
-		}
-		o.sum, o.size = digest(b), int64(len(b))
-	}
 	if err := o.check(); err != nil {
+		return protocol.JobState{}, false, err
+	}
+	if err := o.identify(); err != nil {
 		return protocol.JobState{}, false, err
 	}
 	if st, err := s.again(ctx, s.DB.View, o); err != nil || st.ID != "" {
@@ -98,6 +95,22 @@ func (s *Service) accept(ctx context.Context, o *order) (protocol.JobState, bool
 		return protocol.JobState{}, false, refuse(CodeQuota, fault.Exhausted, "Wait some minutes, and name files that are there.", "Too many of your requests named files that are not in the project's tree.")
 	}
 	return s.hand(ctx, o, sub)
+}
+
+// identify names what is asked for, so that the same request is known again.
+func (o *order) identify() error {
+	if o.sum != "" && o.remote == "" {
+		return nil
+	}
+	b, err := json.Marshal(o.r)
+	if err != nil {
+		return fault.Wrap("gateway.identify", err)
+	}
+	o.form = digest(b)
+	if o.sum == "" {
+		o.sum, o.size = o.form, int64(len(b))
+	}
+	return nil
 }
 
 // asksForTree reports whether a caller outside names files of the project's tree.
@@ -262,9 +275,11 @@ func (s *Service) again(ctx context.Context, look func(context.Context, func(*st
 		return protocol.JobState{}, nil
 	}
 	var t task
+	var form string
 	err := look(ctx, func(tx *store.Tx) error {
 		var err error
-		t, err = scanTask(tx.QueryRow(`SELECT `+taskColumns+` FROM gateway_task WHERE principal = ? AND plugin = ? AND remote_id = ?`, o.p.key, o.plugin, o.remote))
+		row := tx.QueryRow(`SELECT `+taskColumns+`, form_sha256 FROM gateway_task WHERE principal = ? AND plugin = ? AND remote_id = ?`, o.p.key, o.plugin, o.remote)
+		t, err = scanTask(extra{row, []any{&form}})
 		return err
 	})
 	if store.NotFound(err) {
@@ -273,7 +288,7 @@ func (s *Service) again(ctx context.Context, look func(context.Context, func(*st
 	if err != nil {
 		return protocol.JobState{}, fault.Wrap("gateway.again", err)
 	}
-	if t.sum != o.sum {
+	if t.sum != o.sum && form != o.form {
 		return protocol.JobState{}, refuse(CodeConflict, fault.Conflict, "Use a new id for a new request.", "The id of this request was used before for another one.")
 	}
 	for _, l := range o.p.lent {
@@ -294,9 +309,9 @@ func (s *Service) record(tx *store.Tx, o *order, j job.Job) error {
 	if o.r.Tags == nil {
 		o.r.Tags = map[string]string{}
 	}
-	_, err := tx.Exec(`INSERT INTO gateway_task (id, principal, kind, plugin, project, name, state, tags, remote_id, request_sha256, on_behalf, created_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		j.ID, o.p.key, string(o.p.kind), o.plugin, j.Project, o.r.Name, string(j.State), mustJSON(o.r.Tags), remote, o.sum, j.OnBehalf, store.Millis(tx.Now()))
+	_, err := tx.Exec(`INSERT INTO gateway_task (id, principal, kind, plugin, project, name, state, tags, remote_id, request_sha256, form_sha256, on_behalf, created_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		j.ID, o.p.key, string(o.p.kind), o.plugin, j.Project, o.r.Name, string(j.State), mustJSON(o.r.Tags), remote, o.sum, o.form, j.OnBehalf, store.Millis(tx.Now()))
 	if err != nil {
 		return err
 	}
