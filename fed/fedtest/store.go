@@ -168,6 +168,16 @@ func (l *Ledger) Finish(_ context.Context, e node.Entry) error {
 	return nil
 }
 
+// Kept implements node.Ledger.
+func (l *Ledger) Kept(_ context.Context, h wire.KeyID) (kept int64, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range l.entries[h] {
+		kept += node.EntrySize + int64(len(e.Text)+len(e.Result))
+	}
+	return kept, nil
+}
+
 // Sweep implements node.Ledger.
 func (l *Ledger) Sweep(_ context.Context, t time.Time) error {
 	l.mu.Lock()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"tresor/fed/trust"
@@ -53,6 +54,7 @@ type executor struct {
 type desk struct {
 	claim sync.Mutex    // held over one claim
 	large chan struct{} // a place for each large body that is held
+	kept  atomic.Int64  // bytes that the ledger keeps, about; < 0: not counted yet
 }
 
 // run is one order being executed.
@@ -117,9 +119,9 @@ func (x *executor) verified(hub trust.Peer, data []byte) (*wire.Envelope, error)
 // begin claims the envelope and starts it. It gives the prior entry of one that
 // ended, or the run of one that runs.
 func (x *executor) begin(ctx context.Context, hub trust.Peer, e *wire.Envelope, d Door) (*Entry, *run, error) {
-	claim := &x.deskOf(hub.ID).claim
-	claim.Lock()
-	defer claim.Unlock()
+	desk := x.deskOf(hub.ID)
+	desk.claim.Lock()
+	defer desk.claim.Unlock()
 	x.gate.RLock()
 	defer x.gate.RUnlock()
 	if x.closed || x.ctx.Err() != nil {
@@ -127,6 +129,9 @@ func (x *executor) begin(ctx context.Context, hub trust.Peer, e *wire.Envelope, 
 	}
 	if x.runsOf(hub.ID) >= MaxRunning && x.runs(hub.ID, e.ID) == nil {
 		return nil, nil, wire.Refuse(wire.CodeBusy, "the node executes %d orders of this hub now: send the envelope again later", MaxRunning)
+	}
+	if err := x.room(ctx, hub.ID, desk); err != nil {
+		return nil, nil, err
 	}
 	mark, err := x.o.Ledger.Mark(ctx, hub.ID)
 	if err != nil {
@@ -142,6 +147,7 @@ func (x *executor) begin(ctx context.Context, hub trust.Peer, e *wire.Envelope, 
 		return nil, nil, err
 	}
 	if prior == nil {
+		desk.kept.Add(EntrySize)
 		return nil, x.start(hub, e, d.Execute), nil
 	}
 	if prior.ID != e.ID || prior.Digest != e.Digest() {
@@ -153,6 +159,31 @@ func (x *executor) begin(ctx context.Context, hub trust.Peer, e *wire.Envelope, 
 	return prior, running, nil
 }
 
+// room refuses a hub of which the ledger keeps too much already.
+func (x *executor) room(ctx context.Context, hub wire.KeyID, d *desk) error {
+	kept := d.kept.Load()
+	if kept < 0 {
+		var err error
+		if kept, err = x.o.Ledger.Kept(ctx, hub); err != nil {
+			return err
+		}
+		d.kept.Store(kept)
+	}
+	if kept >= MaxKept {
+		return wire.Refuse(wire.CodeBusy, "the node keeps %d MiB of this hub's orders, and no more until the oldest have expired: send the envelope again later", MaxKept>>20)
+	}
+	return nil
+}
+
+// recount lets the ledger be asked again how much it keeps.
+func (x *executor) recount() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, d := range x.desks {
+		d.kept.Store(-1)
+	}
+}
+
 func entry(hub trust.Peer, e *wire.Envelope, now time.Time) Entry {
 	return Entry{Hub: hub.ID, ID: e.ID, Seq: e.Seq, Digest: e.Digest(), Kind: e.Kind, Claimed: now, Expires: time.UnixMilli(e.Expires)}
 }
@@ -161,7 +192,9 @@ func (x *executor) deskOf(hub wire.KeyID) *desk {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.desks[hub] == nil {
-		x.desks[hub] = &desk{large: make(chan struct{}, MaxLargeAtOnce)}
+		d := &desk{large: make(chan struct{}, MaxLargeAtOnce)}
+		d.kept.Store(-1)
+		x.desks[hub] = d
 	}
 	return x.desks[hub]
 }
@@ -218,6 +251,7 @@ func (x *executor) finish(hub trust.Peer, e *wire.Envelope, do Execute) *Entry {
 		x.o.Log.Error("the end of a hub's task was not recorded", "hub", hub.Name, "id", e.ID, "err", err)
 		return nil
 	}
+	x.deskOf(hub.ID).kept.Add(int64(len(end.Text) + len(end.Result)))
 	return &end
 }
 

@@ -39,11 +39,23 @@ type Ledger interface {
 	Claim(ctx context.Context, e Entry) (prior *Entry, err error)
 	// Finish sets Done, Code, Text and Result of the hub's entry with that ID.
 	Finish(ctx context.Context, e Entry) error
+	// Kept is how much is kept of the hub's entries, in bytes: EntrySize for each, and
+	// its Text and Result.
+	Kept(ctx context.Context, hub wire.KeyID) (int64, error)
 	// Sweep drops entries whose Expires is before t and raises the floors.
 	Sweep(ctx context.Context, t time.Time) error
 }
 
+// What is kept of one hub's orders, at most, until they expire. A hub that sends more
+// is told to come later: it must not fill the node's disk.
+const (
+	MaxKept   = 256 << 20 // bytes, as Ledger.Kept counts them
+	EntrySize = 512       // bytes of an entry without Text and Result, about
+)
+
 // Sweep drops what can never be taken again because it has expired.
 func (n *Node) Sweep(ctx context.Context) error {
-	return n.o.Ledger.Sweep(ctx, n.o.Now().Add(-2*wire.MaxSkew))
+	err := n.o.Ledger.Sweep(ctx, n.o.Now().Add(-2*wire.MaxSkew))
+	n.exec.recount()
+	return err
 }

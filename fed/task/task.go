@@ -79,8 +79,8 @@ func (r Request) check() error {
 	switch {
 	case !nameOK(r.Plugin):
 		return wire.Refuse(wire.CodeMalformed, "a plugin's name has lower-case letters, digits and dashes, at most 40")
-	case r.Method != http.MethodPost && r.Method != http.MethodPut && r.Method != http.MethodPatch && r.Method != http.MethodDelete && r.Method != http.MethodGet:
-		return wire.Refuse(wire.CodeMalformed, "an order has the method GET, POST, PUT, PATCH or DELETE")
+	case r.Method != http.MethodPost && r.Method != http.MethodPut && r.Method != http.MethodPatch && r.Method != http.MethodDelete:
+		return wire.Refuse(wire.CodeMalformed, "an order has the method POST, PUT, PATCH or DELETE: read with a plain request")
 	case !pathOK(r.Path):
 		return wire.Refuse(wire.CodeMalformed, "an order's path begins with a slash and is written in its one clean form")
 	case len(r.Query) > 4<<10:

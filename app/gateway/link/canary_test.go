@@ -42,7 +42,7 @@ func TestNothingSecretCrossesTheLink(t *testing.T) {
 	for _, path := range []string{"/ping", "/catalogue", "/ga4gh/tes/v1/tasks", "/ga4gh/tes/internal", "/ga4gh/none/none", "/ga4gh/tes/release", "/", "/api/v1/me", "/metrics"} {
 		r.get(h, path)
 	}
-	for i, q := range []task.Request{create("{}"), {Plugin: "tes", Method: "GET", Path: "/large"}, {Plugin: "tes", Method: "GET", Path: "/release"}} {
+	for i, q := range []task.Request{create("{}"), {Plugin: "tes", Method: "POST", Path: "/large"}, {Plugin: "tes", Method: "POST", Path: "/release"}} {
 		_, _ = r.order(h, "canary-"+string(rune('a'+i)), q)
 	}
 	if _, err := r.Rotate(t.Context(), operator); err != nil {

@@ -71,8 +71,8 @@ func TestAnOrderReachesTheGatewayOnce(t *testing.T) {
 		q    task.Request
 		code wire.Code
 	}{
-		"release": {task.Request{Plugin: "tes", Method: "GET", Path: "/release"}, wire.CodeSize},
-		"large":   {task.Request{Plugin: "tes", Method: "GET", Path: "/large"}, wire.CodeSize},
+		"release": {task.Request{Plugin: "tes", Method: "POST", Path: "/release"}, wire.CodeSize},
+		"large":   {task.Request{Plugin: "tes", Method: "POST", Path: "/large"}, wire.CodeSize},
 	} {
 		if _, err := r.order(h, name, c.q); !errors.Is(err, wire.For(c.code)) {
 			t.Errorf("%s: %v", name, err)

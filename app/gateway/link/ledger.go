@@ -90,6 +90,14 @@ func (l ledger) Finish(ctx context.Context, e node.Entry) error {
 	})
 }
 
+// Kept implements node.Ledger.
+func (l ledger) Kept(ctx context.Context, hub wire.KeyID) (kept int64, err error) {
+	err = l.db.View(ctx, func(tx *store.Tx) error {
+		return tx.QueryRow(`SELECT count(*) * ? + coalesce(sum(length(text) + length(result)), 0) FROM link_envelope WHERE hub = ?`, node.EntrySize, string(hub)).Scan(&kept)
+	})
+	return kept, err
+}
+
 // Sweep implements node.Ledger. The floor is raised with what is dropped.
 func (l ledger) Sweep(ctx context.Context, t time.Time) error {
 	return l.db.Update(ctx, func(tx *store.Tx) error {

@@ -67,6 +67,8 @@ func TestTheLedgerIsAsThatOfTheTests(t *testing.T) {
 		both("finish", func(l node.Ledger) (any, error) { return nil, l.Finish(t.Context(), e) })
 		both("finished", claim(e))
 	}
+	both("kept", func(l node.Ledger) (any, error) { return l.Kept(t.Context(), "a") })
+	both("kept of nobody", func(l node.Ledger) (any, error) { return l.Kept(t.Context(), "nobody") })
 	both("sweep", func(l node.Ledger) (any, error) { return nil, l.Sweep(t.Context(), now.Add(30*time.Minute)) })
 	both("mark after", mark("a"))
 	both("mark of the other", mark("b"))
@@ -86,6 +88,8 @@ func same(v any) string {
 		}
 		return v.ID + " " + time.Duration(v.Seq).String() + " " + v.Kind + " " + string(v.Code) + " " + v.Text + " " + string(v.Result) + " " + string(v.Digest[:2]) +
 			v.Claimed.UTC().String() + v.Expires.UTC().String() + v.Done.UTC().String()
+	case int64:
+		return time.Duration(v).String()
 	case node.Mark:
 		return time.Duration(v.Floor).String() + " " + time.Duration(v.Highest).String()
 	}
