@@ -28,6 +28,9 @@ func fakeMachine(w http.ResponseWriter, r *http.Request) {
 		case <-time.After(600 * time.Millisecond):
 			_, _ = io.WriteString(w, "still here")
 		}
+	case strings.HasPrefix(r.URL.Path, "/ga4gh/refused/"):
+		w.Header().Set(refusalHeader, strings.TrimPrefix(r.URL.Path, "/ga4gh/refused/"))
+		w.WriteHeader(http.StatusTooManyRequests)
 	case r.URL.Path == "/ga4gh/panic":
 		panic("secret panic text")
 	default:

@@ -83,6 +83,7 @@ func TestSecretsAreShownOnce(t *testing.T) {
 		{"another's token", "lead", "POST", "/tokens/" + mine.ID + "/revoke", "", 404, nil, nil},
 		{"a token for another project", "researcher", "POST", "/tokens", `{"name":"x","project":"borealis"}`, 404, nil, []string{"trs_"}},
 		{"a token for ever", "researcher", "POST", "/tokens", `{"name":"x","project":"aurora","days":91}`, 400, []string{"90"}, []string{"trs_"}},
+		{"a token for no day", "researcher", "POST", "/tokens", `{"name":"x","project":"aurora","days":0}`, 400, []string{"1 to 90 days"}, []string{"trs_"}},
 		{"a token without a name", "researcher", "POST", "/tokens", `{"project":"aurora"}`, 400, nil, []string{"trs_"}},
 		{"another's token without a reason", "operator", "POST", "/tokens/" + mine.ID + "/revoke", "", 400, []string{"reason is missing"}, nil},
 		{"one's own token ends", "researcher", "POST", "/tokens/" + mine.ID + "/revoke", "", 204, nil, nil},

@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"tresor/app/fault"
@@ -22,6 +23,9 @@ const (
 // CorrelationHeader carries the id of a request: set by the door, on the request
 // that the handler behind it sees and on the answer.
 const CorrelationHeader = "Tresor-Correlation"
+
+// refusalHeader carries the code of a refusal, set by the handler behind the door.
+const refusalHeader = "Tresor-Refusal"
 
 // machineDoor guards next: no cookie gets in, bodies and time are bounded, and a
 // program that keeps coming with a token that is none has to wait.
@@ -88,8 +92,8 @@ func (p *punctual) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// logMachine writes refusals for everybody and the rest for debugging: what was
-// accepted stands in the ledger.
+// logMachine writes refusals, with their code, for everybody and the rest for debugging:
+// what was accepted stands in the ledger, as do the words of a refusal.
 func (s *Server) logMachine(c *call, took time.Duration) {
 	level := slog.LevelDebug
 	if c.w.code() >= 400 {
@@ -100,8 +104,16 @@ func (s *Server) logMachine(c *call, took time.Duration) {
 	}
 	line := []slog.Attr{slog.String("method", clip(c.r.Method)), slog.String("route", c.route.Path), slog.Int("status", c.w.code()),
 		slog.Int64("ms", took.Milliseconds()), slog.String("correlation", c.correlation)}
+	if code := c.w.Header().Get(refusalHeader); c.code == "" && isWord(code) {
+		line = append(line, slog.String("code", code))
+	}
 	if c.code != "" {
 		line = append(line, slog.String("code", c.code), slog.String("op", c.op))
 	}
 	s.log.LogAttrs(c.ctx(), level, "machine", line...)
+}
+
+// isWord reports whether s can be a code: nothing else of an answer gets into the log.
+func isWord(s string) bool {
+	return s != "" && len(s) <= 32 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz-") == ""
 }

@@ -61,6 +61,34 @@ func TestTheMachinesDoor(t *testing.T) {
 	}
 }
 
+// TestRefusalsAreLogged: a line says which request was refused and by which code, and
+// nothing else of the answer.
+func TestRefusalsAreLogged(t *testing.T) {
+	w := newWorld(t)
+	for path, want := range map[string]string{"quota": "quota", "no-project": "no-project", "Rosa Keller": "", "a=b": "", strings.Repeat("x", 33): ""} {
+		r := w.machine(t, "POST", "/ga4gh/refused/"+strings.ReplaceAll(path, " ", "%20"), "good", nil)
+		line := w.lineOf(r.header.Get(CorrelationHeader))
+		if r.status != 429 || !strings.Contains(line, `"status":429`) {
+			t.Fatalf("%s: %d, logged %q", path, r.status, line)
+		}
+		if want != "" && !strings.Contains(line, `"code":"`+want+`"`) || want == "" && (strings.Contains(line, `"code"`) || strings.Contains(line, path)) {
+			t.Errorf("%s: logged %q", path, line)
+		}
+	}
+}
+
+// lineOf is the line of the log that holds a word; it is written after the answer.
+func (w *world) lineOf(word string) string {
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		for line := range strings.Lines(w.log.String()) {
+			if strings.Contains(line, word) {
+				return line
+			}
+		}
+	}
+	return ""
+}
+
 // The local socket vouches for an operator, who is no machine.
 func TestTheLocalSocketHasNoMachinesDoor(t *testing.T) {
 	w := newWorld(t)

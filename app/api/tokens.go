@@ -16,7 +16,7 @@ func (s *Server) tokenRoutes() []Route {
 type tokenIn struct {
 	Name    string `json:"name" doc:"where it is used, for your own list"`
 	Project string `json:"project" doc:"id or short name"`
-	Days    int    `json:"days" doc:"1 to 90; default 30"`
+	Days    *int   `json:"days" doc:"1 to 90; left out: 30"`
 }
 
 // NewToken is a token that was just made, with its secret.
@@ -33,10 +33,11 @@ func (s *Server) listTokens(c *call) (List[gateway.Token], error) {
 }
 
 func (s *Server) makeToken(c *call, in tokenIn) (NewToken, error) {
-	if in.Days == 0 {
-		in.Days = tokenDays
+	days := tokenDays
+	if in.Days != nil {
+		days = *in.Days
 	}
-	token, secret, err := s.Gateway.NewPersonToken(c.ctx(), c.actor(), in.Name, in.Project, in.Days)
+	token, secret, err := s.Gateway.NewPersonToken(c.ctx(), c.actor(), in.Name, in.Project, days)
 	return NewToken{Token: token, Secret: Secret{Token: secret}}, err
 }
 
