@@ -61,6 +61,7 @@ type sourceIn struct {
 	Kind     string `json:"kind" doc:"https, s3 or drs"`
 	Endpoint string `json:"endpoint" doc:"https:// address that answers for s3:// and drs://"`
 	Plugin   string `json:"plugin" doc:"a plugin that may call it; empty: inputs of jobs only"`
+	Private  bool   `json:"private" doc:"its host may have an address of your own network; without, a name that leads there is not called"`
 
 	Credential *gateway.Credential `json:"credential" doc:"what the source wants to let this server read; no answer has any of it"`
 }
@@ -177,7 +178,7 @@ func (s *Server) listSources(c *call) (List[gateway.Source], error) {
 }
 
 func (s *Server) addSource(c *call, in sourceIn) (gateway.Source, error) {
-	return s.Gateway.AddSource(c.ctx(), c.actor(), gateway.Source{Prefix: in.Prefix, Kind: in.Kind, Endpoint: in.Endpoint, Plugin: in.Plugin, Credential: in.Credential})
+	return s.Gateway.AddSource(c.ctx(), c.actor(), gateway.Source{Prefix: in.Prefix, Kind: in.Kind, Endpoint: in.Endpoint, Plugin: in.Plugin, Private: in.Private, Credential: in.Credential})
 }
 
 func (s *Server) dropSource(c *call) error {

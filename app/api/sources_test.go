@@ -16,11 +16,11 @@ const sourceSecret = "flying-source-secret"
 func TestACredentialIsNeverAnswered(t *testing.T) {
 	w := newWorld(t)
 	var src gateway.Source
-	w.as(t, "operator", "POST", "/federation/sources", `{"prefix":"s3://lab/in/","kind":"s3","endpoint":"https://s3.example.org"}`).want(t, 201).into(t, &src)
+	w.as(t, "operator", "POST", "/federation/sources", `{"prefix":"s3://lab/in/","kind":"s3","endpoint":"https://s3.example.org","private":true}`).want(t, 201).into(t, &src)
 	one := "/federation/sources/" + src.ID + "/credential"
 	key := `{"access_key":"` + sourceSecret + `-id","secret_key":"` + sourceSecret + `"`
 	w.play(t, []scenario{
-		{"none at first", "lead", "GET", "/federation/sources", "", 200, []string{"s3://lab/in/"}, []string{"credential"}},
+		{"none at first", "lead", "GET", "/federation/sources", "", 200, []string{"s3://lab/in/", `"private":true`}, []string{"credential"}},
 		{"a lead gives none", "lead", "PUT", one, key + `}`, 403, nil, []string{sourceSecret}},
 		{"a token for a bucket", "operator", "PUT", one, `{"token":"` + sourceSecret + `"}`, 400, []string{"id of a key and its secret"}, []string{sourceSecret}},
 		{"a field that is none", "operator", "PUT", one, `{"secret":"` + sourceSecret + `"}`, 400, nil, []string{sourceSecret}},

@@ -17,6 +17,7 @@ type sourceView struct {
 	Plugin       string     `json:"plugin"`
 	AddedAt      time.Time  `json:"added_at"`
 	AddedBy      string     `json:"added_by"`
+	Private      bool       `json:"private"`
 	CredentialAt *time.Time `json:"credential_at"`
 }
 
@@ -41,15 +42,17 @@ func sourceList(e *env) *cobra.Command {
 
 func sourceAdd(e *env) *cobra.Command {
 	var endpoint, plugin string
+	var private bool
 	c := &cobra.Command{Use: "add PREFIX", Short: "Allow inputs from addresses that begin with this", Args: cobra.ExactArgs(1),
-		Example: "  tresor federation source add https://data.example.org/open/\n  tresor federation source add s3://bucket/open/ --endpoint https://s3.example.org",
+		Example: "  tresor federation source add https://data.example.org/open/\n  tresor federation source add s3://lab/in/ --endpoint https://minio.hospital.example:9000 --private",
 		RunE: func(c *cobra.Command, args []string) error {
 			kind, _, _ := strings.Cut(args[0], "://")
-			body := map[string]string{"prefix": args[0], "kind": kind, "endpoint": endpoint, "plugin": plugin}
+			body := map[string]any{"prefix": args[0], "kind": kind, "endpoint": endpoint, "plugin": plugin, "private": private}
 			return show(c.Context(), e, http.MethodPost, "/federation/sources", body, printSource)
 		}}
 	c.Flags().StringVar(&endpoint, "endpoint", "", "https:// address that answers for s3:// and drs://")
 	c.Flags().StringVar(&plugin, "plugin", "", "a plugin that may call it; without: inputs of jobs only")
+	c.Flags().BoolVar(&private, "private", false, "its host may have an address of your own network")
 	flagCompletes(e, c, "plugin", somePlugins)
 	return c
 }

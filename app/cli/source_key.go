@@ -59,7 +59,7 @@ nobody gets it back.`,
 }
 
 func printSource(w io.Writer, s sourceView) {
-	facts(w, "source", s.ID, "prefix", s.Prefix, "endpoint", s.Endpoint, "plugin", s.Plugin, "credential", credentialSet(s))
+	facts(w, "source", s.ID, "prefix", s.Prefix, "endpoint", s.Endpoint, "plugin", s.Plugin, "addresses", yes(s.Private, "public and of your own network", ""), "credential", credentialSet(s))
 }
 
 func credentialSet(s sourceView) string {

@@ -23,22 +23,31 @@ func privateName(host string) bool {
 	return false
 }
 
-// publicOnly refuses to connect to an address of this host or its network: a name
-// outside must not lead in.
-func publicOnly(address string) error {
+// only refuses to connect to other addresses than such: a name outside must not lead in.
+func only(may func(netip.Addr) bool, address string) error {
 	ap, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return err
 	}
-	if !publicAddr(ap.Addr()) {
-		return fmt.Errorf("%s is not a public address", ap.Addr())
+	if !may(ap.Addr()) {
+		return fmt.Errorf("%s is not a public address, as that of a source that was not added as private has to be", ap.Addr())
 	}
 	return nil
 }
 
-var notPublic = []netip.Prefix{netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("192.0.0.0/24"), netip.MustParsePrefix("198.18.0.0/15"),
+// notThisHost reports addresses of others, public or of the operator's own network. This
+// host and its links stay closed: there is where clouds keep the secrets of machines.
+func notThisHost(ip netip.Addr) bool {
+	ip = ip.Unmap()
+	return publicAddr(ip) || ip.IsPrivate() || shared.Contains(ip)
+}
+
+// shared is the network that providers put between themselves and their customers.
+var shared = netip.MustParsePrefix("100.64.0.0/10")
+
+var notPublic = []netip.Prefix{shared, netip.MustParsePrefix("192.0.0.0/24"), netip.MustParsePrefix("198.18.0.0/15"),
 	netip.MustParsePrefix("240.0.0.0/4"), netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("64:ff9b::/96"), netip.MustParsePrefix("64:ff9b:1::/48"),
-	netip.MustParsePrefix("2002::/16"), netip.MustParsePrefix("2001::/32"), netip.MustParsePrefix("fec0::/10")}
+	netip.MustParsePrefix("2002::/16"), netip.MustParsePrefix("2001::/32"), netip.MustParsePrefix("fec0::/10"), netip.MustParsePrefix("::/96")}
 
 func publicAddr(ip netip.Addr) bool {
 	ip = ip.Unmap()

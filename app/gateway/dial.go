@@ -49,17 +49,31 @@ func (p *seenProxies) has(address string) bool {
 	return p.all[address]
 }
 
-// dialPublic connects to public addresses only, unless the name says by itself that
-// it is private or it is a proxy's. The address is looked at when it is called, so a
-// name that has another one by then gains nothing.
-func (f *fetcher) dialPublic(ctx context.Context, network, address string, proxy bool) (net.Conn, error) {
+// dial connects to public addresses only, unless the operator said of the source that
+// its host may be private, the name says so by itself, or it is a proxy's. The address is
+// looked at when it is called, so a name that has another one by then gains nothing.
+func (f *fetcher) dial(ctx context.Context, network, address string, proxy bool) (net.Conn, error) {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, err
 	}
 	d := net.Dialer{Timeout: 10 * time.Second, Resolver: f.s.Fetch.Resolver}
 	if !proxy && !privateName(host) {
-		d.ControlContext = func(_ context.Context, _, to string, _ syscall.RawConn) error { return publicOnly(to) }
+		may := publicAddr
+		if f.private(host) {
+			may = notThisHost
+		}
+		d.ControlContext = func(_ context.Context, _, to string, _ syscall.RawConn) error { return only(may, to) }
 	}
 	return d.DialContext(ctx, network, address)
+}
+
+// private reports whether an operator said so of a source on this host.
+func (f *fetcher) private(host string) bool {
+	for _, src := range f.sources {
+		if u, err := plainURL(src.reach()); err == nil && src.Private && u.Hostname() == host {
+			return true
+		}
+	}
+	return false
 }

@@ -43,6 +43,7 @@ func (f *fetcher) drs(ctx context.Context, from spot) (spot, error) {
 	if err := f.describe(ctx, from, about, &o); err != nil {
 		return spot{}, err
 	}
+	closed := sourceRefused(from.raw)
 	for i, way := range o.AccessMethods {
 		if i == mostWays {
 			break
@@ -52,8 +53,9 @@ func (f *fetcher) drs(ctx context.Context, from spot) (spot, error) {
 			var answer struct {
 				URL string `json:"url"`
 			}
-			if f.describe(ctx, from, about+"/access/"+url.PathEscape(way.AccessID), &answer) != nil {
-				continue // another way may be open
+			if err := f.describe(ctx, from, about+"/access/"+url.PathEscape(way.AccessID), &answer); err != nil {
+				closed = err // another way may be open
+				continue
 			}
 			to = answer.URL
 		}
@@ -62,7 +64,7 @@ func (f *fetcher) drs(ctx context.Context, from spot) (spot, error) {
 			return at, nil
 		}
 	}
-	return spot{}, sourceRefused(from.raw)
+	return spot{}, closed
 }
 
 // bytesAt finds a place of the list, if it is one of https:// or s3://.

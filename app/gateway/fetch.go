@@ -20,6 +20,7 @@ import (
 
 const (
 	mostRedirects = 5
+	mostSum       = 4       // times the size of one file: all files of a task together
 	mostMeta      = 1 << 20 // bytes of a DRS object's description
 )
 
@@ -28,10 +29,11 @@ type fetcher struct {
 	s       *Service
 	sources []Source
 	plugin  string // whose list; empty: inputs of jobs
+	left    int64  // bytes that may still be fetched
 }
 
 func (s *Service) fetcher(all []Source, plugin string) *fetcher {
-	f := &fetcher{s: s, plugin: plugin}
+	f := &fetcher{s: s, plugin: plugin, left: mostSum * s.Fetch.MaxSize}
 	for _, src := range all {
 		if src.Plugin == plugin {
 			f.sources = append(f.sources, src)
@@ -54,6 +56,7 @@ func fetchedInside() error {
 
 // shown is an address without what may be a secret in it.
 func shown(raw string) string {
+	raw, _, _ = strings.Cut(raw, "#")
 	at, query, has := strings.Cut(raw, "?")
 	if scheme, rest, ok := strings.Cut(at, "://"); ok {
 		host, path, slash := strings.Cut(rest, "/")
@@ -111,11 +114,15 @@ func (f *fetcher) place(ctx context.Context, p *job.Place) error {
 		return err
 	}
 	defer resp.Body.Close()
-	max := f.s.Fetch.MaxSize
-	if resp.ContentLength > max {
+	max := min(f.s.Fetch.MaxSize, f.left)
+	switch {
+	case resp.ContentLength > max:
 		return tooLarge(raw, max)
+	case resp.ContentLength < 0 && len(resp.TransferEncoding) == 0: // a connection that was cut looks like the end
+		return unreachable(raw, errors.New("neither a length nor chunks: the end of the file would be a guess"))
 	}
 	blob, err := f.s.Vault.Put(ctx, resp.Body, max)
+	f.left -= blob.Size
 	switch {
 	case fault.KindOf(err) == fault.Exhausted && !errors.Is(err, syscall.ENOSPC):
 		return tooLarge(raw, max)
@@ -133,7 +140,7 @@ func (f *fetcher) place(ctx context.Context, p *job.Place) error {
 }
 
 func tooLarge(raw string, max int64) error {
-	return refuse(CodeTooLarge, fault.Invalid, "Ask a data steward to register it as a dataset.", "The file at %s is larger than the %d MB that this server fetches.", quoted(shown(raw)), max>>20)
+	return refuse(CodeTooLarge, fault.Invalid, "Ask a data steward to register it as a dataset.", "The file at %s is larger than %d MB, which is all that may still be fetched for this request.", quoted(shown(raw)), max>>20)
 }
 
 func unreachable(raw string, cause error) error {
@@ -188,6 +195,7 @@ func (f *fetcher) get(ctx context.Context, to spot) (*http.Response, error) {
 		return nil, unreachable(to.raw, err)
 	}
 	req.Header.Set("User-Agent", "tresor")
+	req.Header.Set("Accept-Encoding", "identity") // the hash is of the file, not of a packed form of it
 	resp, err := client.Do(req)
 	if err != nil {
 		return nil, failed(to.raw, err)
@@ -233,7 +241,7 @@ func (f *fetcher) client(src Source) (*http.Client, error) {
 		}
 		req.Header.Del("Referer")
 		if first := via[0].URL; !strings.EqualFold(first.Host, u.Host) {
-			req.Header = http.Header{"User-Agent": req.Header["User-Agent"]}
+			req.Header = http.Header{"User-Agent": req.Header["User-Agent"], "Accept-Encoding": req.Header["Accept-Encoding"]}
 		}
 		_, err = f.endpointOrCovered(u)
 		return err
@@ -273,7 +281,7 @@ func (f *fetcher) transport() http.RoundTripper {
 	}
 	proxies := &seenProxies{choose: f.s.Fetch.Proxy}
 	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
-		return f.dialPublic(ctx, network, address, proxies.has(address))
+		return f.dial(ctx, network, address, proxies.has(address))
 	}
 	return &http.Transport{Proxy: proxies.of, DialContext: dial, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: f.s.Fetch.Roots}, DisableCompression: true,
 		DisableKeepAlives: true, TLSHandshakeTimeout: 10 * time.Second, ResponseHeaderTimeout: 30 * time.Second, MaxResponseHeaderBytes: 64 << 10}

@@ -123,8 +123,16 @@ func TestFetchRefusals(t *testing.T) {
 			w.Header().Set("Content-Length", "50")
 			fmt.Fprint(w, "x")
 		},
-		"drs.example.org/ga4gh/drs/v1/objects/out": text(`{"access_methods":[{"type":"https","access_url":{"url":"https://other.example.org/x"}}]}`),
-		"drs.example.org/ga4gh/drs/v1/objects/bad": text(`not JSON`),
+		"data.example.org/public/cut": func(w http.ResponseWriter, _ *http.Request) {
+			if c, _, err := w.(http.Hijacker).Hijack(); err == nil {
+				fmt.Fprint(c, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhalf of it")
+				_ = c.Close()
+			}
+		},
+		"drs.example.org/ga4gh/drs/v1/objects/closed":          text(`{"access_methods":[{"type":"https","access_id":"w"},{"type":"https","access_url":{"url":"https://other.example.org/x"}}]}`),
+		"drs.example.org/ga4gh/drs/v1/objects/closed/access/w": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(403) },
+		"drs.example.org/ga4gh/drs/v1/objects/out":             text(`{"access_methods":[{"type":"https","access_url":{"url":"https://other.example.org/x"}}]}`),
+		"drs.example.org/ga4gh/drs/v1/objects/bad":             text(`not JSON`),
 	})
 	h.allow(Source{Prefix: "https://data.example.org/public/"}, Source{Prefix: "drs://drs.example.org/", Endpoint: "https://drs.example.org"},
 		Source{Prefix: "https://plugin.example.org/", Plugin: "poller"})
@@ -138,6 +146,9 @@ func TestFetchRefusals(t *testing.T) {
 		"https://data.example.org/public/slow":                CodeUnavailable,
 		"https://data.example.org/public/broken":              CodeUnavailable,
 		"https://data.example.org/public/short":               CodeUnavailable,
+		"https://data.example.org/public/cut":                 CodeUnavailable,
+		"https://data.example.org/public/x#SECRET":            CodeSource,
+		"drs://drs.example.org/closed":                        CodeUnavailable,
 		"https://data.example.org/public/absent":              CodeMalformed,
 		"https://data.example.org/publicity/x":                CodeSource,
 		"https://data.example.org/private/x":                  CodeSource,
@@ -165,9 +176,38 @@ func TestFetchRefusals(t *testing.T) {
 			continue
 		}
 		h.clean(err.Error())
+		if strings.Contains(err.Error(), "SECRET") {
+			t.Errorf("%s: %v", source, err)
+		}
 	}
 	if n := h.number(`SELECT count(*) FROM job`); n != 0 {
 		t.Errorf("%d jobs", n)
+	}
+}
+
+// TestTheSumOfFetchedFiles: each file is small enough, and all together are not.
+func TestTheSumOfFetchedFiles(t *testing.T) {
+	h := newHouse(t)
+	_, who := h.hub("North hub")
+	h.g.Fetch.MaxSize = 100
+	h.world(t, map[string]http.HandlerFunc{"data.example.org/x": text(strings.Repeat("x", 100)), "data.example.org/endless": func(w http.ResponseWriter, r *http.Request) {
+		w.(http.Flusher).Flush()
+		fmt.Fprint(w, strings.Repeat("x", 100))
+	}})
+	h.allow(Source{Prefix: "https://data.example.org/"})
+	for _, last := range []string{"x", "endless"} {
+		for n, code := range map[int]string{3: "", 4: CodeTooLarge} {
+			r := request("sleep")
+			for i := range n {
+				r.Inputs = append(r.Inputs, protocol.Input{Path: fmt.Sprintf("/work/in/%d", i), Source: "https://data.example.org/x"})
+			}
+			r.Inputs = append(r.Inputs, protocol.Input{Path: "/work/in/last", Source: "https://data.example.org/" + last})
+			if _, err := h.host(who).Submit(ctx, r); code == "" {
+				h.must(err)
+			} else {
+				h.wantRefusal(err, code, "all that may still be fetched")
+			}
+		}
 	}
 }
 
@@ -232,7 +272,7 @@ func TestTransport(t *testing.T) {
 			t.Errorf("%s: private %v", name, !private)
 		}
 	}
-	if err := publicOnly("127.0.0.1:" + port); err == nil {
+	if err := only(publicAddr, "127.0.0.1:"+port); err == nil {
 		t.Error("a name outside may lead to this host")
 	}
 	if _, err := (&fetcher{s: h.g}).get(ctx, spot{at: &url.URL{Scheme: "https", Host: "127.0.0.1:" + port}}); fault.KindOf(err) != fault.Unavailable || !strings.Contains(err.Error(), "x509") {
@@ -246,9 +286,14 @@ func TestPublicAddresses(t *testing.T) {
 		"127.0.0.1": false, "::1": false, "10.1.2.3": false, "172.16.0.1": false, "192.168.1.1": false, "169.254.169.254": false, "100.64.0.1": false,
 		"0.0.0.0": false, "::": false, "fe80::1": false, "fd00::1": false, "fc00::1": false, "224.0.0.1": false, "ff02::1": false, "255.255.255.255": false,
 		"::ffff:127.0.0.1": false, "::ffff:10.0.0.1": false, "64:ff9b::7f00:1": false, "2002:7f00:1::": false, "198.18.0.1": false, "240.0.0.1": false, "192.0.0.8": false,
+		"::127.0.0.1": false, "::ffff:169.254.169.254": false,
 	} {
 		if publicAddr(netip.MustParseAddr(ip)) != public {
 			t.Errorf("%s: public %v", ip, !public)
+		}
+		own := map[string]bool{"10.1.2.3": true, "172.16.0.1": true, "192.168.1.1": true, "100.64.0.1": true, "fd00::1": true, "fc00::1": true, "::ffff:10.0.0.1": true}[ip]
+		if got := notThisHost(netip.MustParseAddr(ip)); got != (public || own) {
+			t.Errorf("%s: of others %v", ip, got)
 		}
 	}
 }
@@ -259,6 +304,7 @@ func TestSourceEntries(t *testing.T) {
 		"nothing": {}, "no host": {Prefix: "https://"}, "http": {Prefix: "http://x.example.org/"}, "a query": {Prefix: "https://x.example.org/?a"}, "a user": {Prefix: "https://a@x.example.org/"},
 		"another kind": {Prefix: "https://x.example.org/", Kind: "s3"}, "s3 without an endpoint": {Prefix: "s3://bucket/"}, "a plain endpoint": {Prefix: "s3://bucket/", Endpoint: "http://x"},
 		"dots": {Prefix: "https://x.example.org/a/../b"}, "a file": {Prefix: "file:///etc/"}, "a plugin's bucket": {Prefix: "s3://bucket/", Endpoint: "https://x.example.org", Plugin: "p"},
+		"a port of a bucket": {Prefix: "s3://bucket:9000/", Endpoint: "https://x.example.org"}, "a bucket of dots": {Prefix: "s3://../", Endpoint: "https://x.example.org"},
 		"blanks": {Prefix: "https://x.example.org/a b"}, "a fragment": {Prefix: "https://x.example.org/#a"},
 	} {
 		if _, err := h.g.AddSource(ctx, h.as("olga"), s); fault.KindOf(err) != fault.Invalid {

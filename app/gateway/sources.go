@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -44,11 +45,11 @@ func (s *Service) sources(ctx context.Context) ([]Source, error) {
 	return list, fault.Wrap("gateway.sources", err)
 }
 
-const sourceColumns = `id, prefix, kind, endpoint, plugin, added_at, added_by_handle, credential, coalesce(credential_at, 0)`
+const sourceColumns = `id, prefix, kind, endpoint, plugin, added_at, added_by_handle, private, credential, coalesce(credential_at, 0)`
 
 func scanSource(row interface{ Scan(...any) error }) (x Source, err error) {
 	var added, given int64
-	err = row.Scan(&x.ID, &x.Prefix, &x.Kind, &x.Endpoint, &x.Plugin, &added, &x.AddedBy, &x.sealed, &given)
+	err = row.Scan(&x.ID, &x.Prefix, &x.Kind, &x.Endpoint, &x.Plugin, &added, &x.AddedBy, &x.Private, &x.sealed, &given)
 	if x.AddedAt = store.Time(added); x.sealed != nil {
 		x.CredentialAt = store.Time(given)
 	}
@@ -71,8 +72,8 @@ func findSource(tx *store.Tx, op, name string) (Source, error) {
 	return scanSource(tx.QueryRow(`SELECT `+sourceColumns+` FROM gateway_source WHERE id = ?`, id))
 }
 
-// AddSource allows a prefix; of src only Prefix, Kind, Endpoint, Plugin and Credential
-// count. Operators only. Errors: Denied, Invalid, Conflict for one that is there.
+// AddSource allows a prefix; of src only Prefix, Kind, Endpoint, Plugin, Private
+// and Credential count. Operators only. Errors: Denied, Invalid, Conflict for one that is there.
 func (s *Service) AddSource(ctx context.Context, actor access.Actor, src Source) (Source, error) {
 	const op = "gateway.AddSource"
 	if err := access.May(actor, access.FederationManage, access.Thing{}); err != nil {
@@ -91,15 +92,15 @@ func (s *Service) AddSource(ctx context.Context, actor access.Actor, src Source)
 				return err
 			}
 		}
-		_, err = tx.Exec(`INSERT INTO gateway_source (id, prefix, kind, endpoint, plugin, added_at, added_by, added_by_handle, credential, credential_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-			src.ID, src.Prefix, src.Kind, src.Endpoint, src.Plugin, store.Millis(src.AddedAt), actor.ID, actor.Handle, src.sealed, src.keptAt())
+		_, err = tx.Exec(`INSERT INTO gateway_source (id, prefix, kind, endpoint, plugin, added_at, added_by, added_by_handle, private, credential, credential_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			src.ID, src.Prefix, src.Kind, src.Endpoint, src.Plugin, store.Millis(src.AddedAt), actor.ID, actor.Handle, src.Private, src.sealed, src.keptAt())
 		if store.Duplicate(err) {
 			return fault.Kinded(op, fault.Conflict, err, "%s is on the list already.", src.Prefix)
 		}
 		if err != nil {
 			return err
 		}
-		_, err = s.Log.Append(tx, audit.By(actor, "gateway.source-added", "source:"+src.ID, "", "kind", src.Kind, "prefix_sha256", digest([]byte(src.Prefix))))
+		_, err = s.Log.Append(tx, audit.By(actor, "gateway.source-added", "source:"+src.ID, "", "kind", src.Kind, "prefix_sha256", digest([]byte(src.Prefix)), "private", strconv.FormatBool(src.Private)))
 		return err
 	})
 	if err != nil {
@@ -151,6 +152,9 @@ func (src *Source) normalise(op string) error {
 		return fault.New(op, fault.Invalid, "Say which https:// address answers for %s.", src.Prefix)
 	} else {
 		src.Endpoint = strings.TrimSuffix(e.String(), "/")
+	}
+	if src.Kind == SourceS3 && (u.Port() != "" || strings.Trim(u.Host, ".") == "") {
+		return fault.New(op, fault.Invalid, "Write s3:// with the name of a bucket; the server and its port belong to the endpoint.")
 	}
 	if !strings.HasSuffix(u.Path, "/") {
 		u.Path += "/"

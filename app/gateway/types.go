@@ -161,6 +161,8 @@ type Source struct {
 	Plugin   string    `json:"plugin,omitempty"`   // a plugin that may call it; empty: inputs of jobs only
 	AddedAt  time.Time `json:"added_at"`
 	AddedBy  string    `json:"added_by"` // handle
+	// Private: its host may have an address of the operator's own network.
+	Private bool `json:"private"`
 	// CredentialAt is when a credential was set; zero: it has none.
 	CredentialAt time.Time `json:"credential_at,omitzero"`
 
