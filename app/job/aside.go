@@ -86,6 +86,8 @@ func (s *Service) Recheck() {
 	}
 }
 
+const queuedByDoor = `SELECT id FROM job WHERE state = 'queued' AND via <> '' AND id > ? ORDER BY id LIMIT ?`
+
 // recheckAll is what Recheck asks for.
 func (s *Service) recheckAll(ctx context.Context) {
 	looks := s.sched.look()
@@ -93,7 +95,7 @@ func (s *Service) recheckAll(ctx context.Context) {
 		var ids []string
 		err := s.DB.View(ctx, func(tx *store.Tx) error {
 			var err error
-			ids, err = texts(tx, `SELECT id FROM job WHERE state = 'queued' AND via <> '' AND id > ? ORDER BY id LIMIT ?`, after, waitBatch)
+			ids, err = texts(tx, queuedByDoor, after, waitBatch)
 			return err
 		})
 		for _, id := range ids {

@@ -84,6 +84,10 @@ func (s *Service) wakeWaiting(ctx context.Context) error {
 	return err
 }
 
+// waitingFor are jobs that wait for one image. That it is not empty is said for the
+// database, whose index holds no others.
+const waitingFor = `SELECT id FROM job WHERE waits_image = ? AND waits_image <> '' AND id > ? ORDER BY id LIMIT ?`
+
 // wakeAll wakes the jobs that wait for one image, some at a time.
 func (s *Service) wakeAll(ctx context.Context, ref string) error {
 	for after, more := "", true; more; {
@@ -92,7 +96,7 @@ func (s *Service) wakeAll(ctx context.Context, ref string) error {
 			if _, waits, err := s.imageFor(tx, ref); waits || err != nil && !errors.Is(err, image.ErrRevoked) {
 				return unlessGone(waits, err)
 			}
-			ids, err := texts(tx, `SELECT id FROM job WHERE waits_image = ? AND id > ? ORDER BY id LIMIT ?`, ref, after, waitBatch)
+			ids, err := texts(tx, waitingFor, ref, after, waitBatch)
 			if err != nil || len(ids) == 0 {
 				return err
 			}

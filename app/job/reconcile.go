@@ -35,7 +35,7 @@ func (s *Service) reconcile(ctx context.Context) error {
 		if busy, err = query(tx, `WHERE state IN ('preparing', 'running', 'collecting') ORDER BY id`); err != nil {
 			return err
 		}
-		dirty, err = query(tx, `WHERE cleaned = 0 AND state IN ('held', 'released', 'rejected', 'completed', 'failed', 'cancelled', 'refused') ORDER BY id`)
+		dirty, err = query(tx, uncleaned)
 		return err
 	})
 	if err != nil {
@@ -52,6 +52,10 @@ func (s *Service) reconcile(ctx context.Context) error {
 	s.removeStrays(ctx, list)
 	return nil
 }
+
+// uncleaned are the ended jobs that may have left something on the host. The plus keeps
+// the database from walking all jobs that have ever ended, by state: few are not cleaned up.
+const uncleaned = `WHERE cleaned = 0 AND +state IN ('held', 'released', 'rejected', 'completed', 'failed', 'cancelled', 'refused') ORDER BY id`
 
 // adopt has a run work on an active job, unless one does.
 func (s *Service) adopt(j Job) {
