@@ -126,7 +126,7 @@ func (s *Service) admit(r *http.Request) (Caller, error) {
 	if s.guesses.dry(from, now) {
 		return Caller{}, refuse(CodeQuota, fault.Exhausted, "Wait some minutes, and check the token.", "Too many wrong tokens came from this address.")
 	}
-	s.guesses.spend(from, now)
+	s.guesses.spend(from, now, 1)
 	s.guessed(r.Context())
 	return Caller{}, err
 }

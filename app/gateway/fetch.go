@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/minio/minio-go/v7/pkg/s3utils"
+	"golang.org/x/time/rate"
 
 	"tresor/app/fault"
 	"tresor/app/job"
@@ -24,12 +25,58 @@ const (
 	mostMeta      = 1 << 20 // bytes of a DRS object's description
 )
 
+// vain bounds, in MiB, what a caller may have fetched for requests that are refused
+// after it: those bytes stay in the vault, and no quota of tasks counts them.
+const vainBurst = 20 << 10
+
+var vainEvery = rate.Every(24 * time.Hour / vainBurst)
+
+func fromOutside(p job.Place) bool { return p.Origin != "" }
+
+// fetch gets the bytes of the places that lie outside.
+func (s *Service) fetch(ctx context.Context, o *order, list []job.Place) error {
+	if o.p.kind == Inside { // an address is words of a program that has read data
+		return fetchedInside()
+	}
+	if err := s.room(o.p); err != nil { // nothing is fetched for a task that is refused
+		return err
+	}
+	if s.vain.dry(o.p.key, s.Now()) {
+		return refuse(CodeQuota, fault.Exhausted, "Wait an hour, and send tasks whose inputs are all there.", "Too much was fetched for requests of yours that were then refused.")
+	}
+	sources, err := s.sources(ctx)
+	if err != nil {
+		return err
+	}
+	f := s.fetcher(sources, "")
+	for _, p := range list { // all of them first, for the same reason
+		if fromOutside(p) {
+			if _, err := f.allowed(p.Origin); err != nil {
+				return err
+			}
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.Fetch.Timeout)
+	defer cancel()
+	for i := range list {
+		if fromOutside(list[i]) {
+			err := f.place(ctx, &list[i])
+			o.fetched = f.kept
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // fetcher reaches the addresses of one allow-list and no others.
 type fetcher struct {
 	s       *Service
 	sources []Source
 	plugin  string // whose list; empty: inputs of jobs
 	left    int64  // bytes that may still be fetched
+	kept    int    // MiB in the vault, each file rounded up
 }
 
 func (s *Service) fetcher(all []Source, plugin string) *fetcher {
@@ -122,7 +169,9 @@ func (f *fetcher) place(ctx context.Context, p *job.Place) error {
 		return unreachable(raw, errors.New("neither a length nor chunks: the end of the file would be a guess"))
 	}
 	blob, err := f.s.Vault.Put(ctx, resp.Body, max)
-	f.left -= blob.Size
+	if f.left -= blob.Size; err == nil {
+		f.kept += 1 + int(blob.Size>>20)
+	}
 	switch {
 	case fault.KindOf(err) == fault.Exhausted && !errors.Is(err, syscall.ENOSPC):
 		return tooLarge(raw, max)

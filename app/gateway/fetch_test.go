@@ -211,6 +211,35 @@ func TestTheSumOfFetchedFiles(t *testing.T) {
 	}
 }
 
+// TestNothingIsFetchedInVainForEver: whoever has files fetched for requests that are
+// refused after it fills the vault with what no task names, so that has an end.
+func TestNothingIsFetchedInVainForEver(t *testing.T) {
+	h := newHouse(t)
+	_, who := h.hub("North hub")
+	_, other := h.hub("South hub")
+	h.world(t, map[string]http.HandlerFunc{"data.example.org/x": text("x"), "drs.example.org/ga4gh/drs/v1/objects/lie": drsAnswer(strings.Repeat("0", 64), drsURL("https", "https://data.example.org/x"))})
+	h.allow(Source{Prefix: "https://data.example.org/"}, Source{Prefix: "drs://drs.example.org/", Endpoint: "https://drs.example.org"})
+	h.g.vain = newBuckets(0, 5)
+	absent, lie, host := request("sleep"), request("sleep"), request("sleep")
+	fresh := protocol.Input{Path: "/work/in/x", Source: "https://data.example.org/x"}
+	absent.Inputs = []protocol.Input{fresh, {Path: "/work/in/y", Source: "https://data.example.org/absent"}}
+	lie.Inputs = []protocol.Input{{Path: "/work/in/x", Source: "drs://drs.example.org/lie"}}
+	host.Inputs = []protocol.Input{fresh, {Path: "/work/in/y", Source: "tresor://dataset/health/none.csv"}}
+	good := request("sleep")
+	good.Inputs = []protocol.Input{fresh}
+	for range 10 { // what is accepted counts as a task
+		h.submit(who, good)
+	}
+	for _, r := range []protocol.JobRequest{absent, lie, host, absent, absent} {
+		_, err := h.host(who).Submit(ctx, r)
+		h.wantRefusal(err, CodeMalformed, "")
+	}
+	_, err := h.host(who).Submit(ctx, good)
+	h.wantRefusal(err, CodeQuota, "fetched for requests of yours that were then refused")
+	h.submit(who, request("sleep"))
+	h.submit(other, good)
+}
+
 // TestPluginFetch: a plugin calls what is listed for it, and nothing else.
 func TestPluginFetch(t *testing.T) {
 	h := newHouse(t)

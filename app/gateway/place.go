@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -14,45 +15,18 @@ import (
 // places translates the inputs. Addresses outside are fetched here, before anybody
 // approves the job, so that the approver sees what was fetched by its hash.
 func (s *Service) places(ctx context.Context, o *order) ([]job.Place, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.Fetch.Timeout)
-	defer cancel()
 	var list []job.Place
-	var outside []int
-	for i, in := range o.r.Inputs {
+	for _, in := range o.r.Inputs {
 		p, err := o.l.place(in)
 		if err != nil {
 			return nil, err
 		}
-		if p.Origin != "" {
-			outside = append(outside, i)
-		}
 		list = append(list, p)
 	}
-	if len(outside) == 0 { // most tasks: no look at the allow-list
+	if !slices.ContainsFunc(list, fromOutside) { // most tasks: no look at the allow-list
 		return list, nil
 	}
-	if o.p.kind == Inside { // an address is words of a program that has read data
-		return nil, fetchedInside()
-	}
-	if err := s.room(o.p); err != nil { // nothing is fetched for a task that is refused
-		return nil, err
-	}
-	sources, err := s.sources(ctx)
-	if err != nil {
-		return nil, err
-	}
-	f := s.fetcher(sources, "")
-	for _, i := range outside { // all of them first, for the same reason
-		if _, err := f.allowed(list[i].Origin); err != nil {
-			return nil, err
-		}
-	}
-	for _, i := range outside {
-		if err := f.place(ctx, &list[i]); err != nil {
-			return nil, err
-		}
-	}
-	return list, nil
+	return list, s.fetch(ctx, o, list)
 }
 
 // place translates one input; an address outside stays as Origin, to be fetched.

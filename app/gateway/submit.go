@@ -35,6 +35,8 @@ type order struct {
 	size   int64
 	plugin string
 	who    Caller
+
+	fetched int // MiB that were fetched for it
 }
 
 // Submit asks for a job. The local decision is final: project, member, end date,
@@ -58,6 +60,7 @@ func (h *host) Submit(ctx context.Context, r protocol.JobRequest) (protocol.JobS
 	h.mu.Unlock()
 	switch {
 	case err != nil:
+		h.s.vain.spend(p.key, h.s.Now(), o.fetched)
 		h.account(ctx, p, Entry{What: WhatCreate, RemoteID: o.remote}, err)
 		return protocol.JobState{}, h.fail(err)
 	case !fresh:
@@ -161,7 +164,7 @@ func (s *Service) hand(ctx context.Context, o *order, sub job.Submission) (proto
 		}
 	}
 	if fault.KindOf(err) == fault.NotFound && o.asksForTree() {
-		s.probes.spend(o.p.key, s.Now())
+		s.probes.spend(o.p.key, s.Now(), 1)
 	}
 	return protocol.JobState{}, false, s.meaning(ctx, o, err)
 }

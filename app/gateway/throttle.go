@@ -48,8 +48,11 @@ func (b *buckets) dry(key string, now time.Time) bool {
 	return ok && l.TokensAt(now) < 1
 }
 
-// spend takes one try from the key.
-func (b *buckets) spend(key string, now time.Time) {
+// spend takes so many tries from the key, or those that are left.
+func (b *buckets) spend(key string, now time.Time, n int) {
+	if n == 0 {
+		return
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	l, ok := b.all[key]
@@ -63,7 +66,7 @@ func (b *buckets) spend(key string, now time.Time) {
 		l = rate.NewLimiter(b.limit, b.burst)
 		b.all[key] = l
 	}
-	l.AllowN(now, 1)
+	l.AllowN(now, min(n, int(l.TokensAt(now))))
 }
 
 // sweep drops full buckets; the caller holds mu.
