@@ -178,7 +178,7 @@ func (f *fakeHub) SetMember(_ context.Context, a access.Actor, _, _ string, _ ac
 	return f.manage(a)
 }
 
-func (f *fakeHub) DropMember(_ context.Context, a access.Actor, _, _ string) (hub.Project, error) {
+func (f *fakeHub) DropMember(_ context.Context, a access.Actor, _, _, _ string) (hub.Project, error) {
 	return f.manage(a)
 }
 
@@ -186,7 +186,7 @@ func (f *fakeHub) SetNode(_ context.Context, a access.Actor, _, _, _ string) (hu
 	return f.manage(a)
 }
 
-func (f *fakeHub) DropNode(_ context.Context, a access.Actor, _, _ string) (hub.Project, error) {
+func (f *fakeHub) DropNode(_ context.Context, a access.Actor, _, _, _ string) (hub.Project, error) {
 	return f.manage(a)
 }
 
@@ -237,6 +237,6 @@ func (f *fakeHub) NewToken(_ context.Context, a access.Actor, _ hub.TokenDraft) 
 	return hub.Token{ID: "t1", Token: "trs_once"}, anyOf(a, []access.Action{access.HubToken})
 }
 
-func (f *fakeHub) RevokeToken(_ context.Context, a access.Actor, _ string) error {
+func (f *fakeHub) RevokeToken(_ context.Context, a access.Actor, _, _ string) error {
 	return access.May(a, access.TokenRevoke, access.Thing{Owner: a.ID})
 }

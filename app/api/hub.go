@@ -31,9 +31,9 @@ type HubDesk interface {
 	CreateProject(ctx context.Context, actor access.Actor, d hub.ProjectDraft) (hub.Project, error)
 	ChangeProject(ctx context.Context, actor access.Actor, idOrSlug string, c hub.ProjectChange) (hub.Project, error)
 	SetMember(ctx context.Context, actor access.Actor, idOrSlug, person string, role access.Role) (hub.Project, error)
-	DropMember(ctx context.Context, actor access.Actor, idOrSlug, person string) (hub.Project, error)
+	DropMember(ctx context.Context, actor access.Actor, idOrSlug, person, reason string) (hub.Project, error)
 	SetNode(ctx context.Context, actor access.Actor, idOrSlug, node, remote string) (hub.Project, error)
-	DropNode(ctx context.Context, actor access.Actor, idOrSlug, node string) (hub.Project, error)
+	DropNode(ctx context.Context, actor access.Actor, idOrSlug, node, reason string) (hub.Project, error)
 
 	Tasks(ctx context.Context, actor access.Actor, f hub.TaskFilter) ([]hub.Task, error)
 	Task(ctx context.Context, actor access.Actor, id string) (hub.Task, error)
@@ -48,7 +48,7 @@ type HubDesk interface {
 
 	Tokens(ctx context.Context, actor access.Actor) ([]hub.Token, error)
 	NewToken(ctx context.Context, actor access.Actor, d hub.TokenDraft) (hub.Token, error)
-	RevokeToken(ctx context.Context, actor access.Actor, id string) error
+	RevokeToken(ctx context.Context, actor access.Actor, id, reason string) error
 }
 
 func (s *Server) hubRoutes() []Route {
@@ -67,9 +67,9 @@ func (s *Server) hubRoutes() []Route {
 		{Method: "GET", Path: project, Access: by(access.HubTasks), Summary: "Show a project with its members and nodes", endpoint: get(s.hubProject)},
 		{Method: "PATCH", Path: project, Access: by(access.HubManage), Summary: "Rename, close or reopen a project", endpoint: post(s.hubChangeProject)},
 		{Method: "PUT", Path: project + "/members/{person}", Access: by(access.HubManage), Summary: "Give a person a role in a project", Need: "role", endpoint: post(s.hubSetMember)},
-		{Method: "DELETE", Path: project + "/members/{person}", Access: by(access.HubManage), Summary: "Take a person out of a project", endpoint: get(s.hubDropMember)},
+		{Method: "POST", Path: project + "/members/{person}/remove", Access: by(access.HubManage), Summary: "Take a person out of a project, with a reason; their tokens for it end", Need: "reason", endpoint: post(s.hubDropMember)},
 		{Method: "PUT", Path: project + "/nodes/{node}", Access: by(access.HubManage), Summary: "Run a project on a node, as the node's own project calls it", endpoint: post(s.hubSetNode)},
-		{Method: "DELETE", Path: project + "/nodes/{node}", Access: by(access.HubManage), Summary: "No longer run a project on a node", endpoint: get(s.hubDropNode)},
+		{Method: "POST", Path: project + "/nodes/{node}/remove", Access: by(access.HubManage), Summary: "No longer run a project on a node, with a reason", Need: "reason", endpoint: post(s.hubDropNode)},
 		{Method: "GET", Path: "/hub/tasks", Access: at(SignedIn, access.HubTasks), Summary: "List tasks with their parts at the nodes, newest first", Query: []string{"project", "state", "before", "limit"}, endpoint: get(s.hubTasks)},
 		{Method: "GET", Path: task, Access: by(access.HubTasks), Summary: "Show a task with its parts at the nodes", endpoint: get(s.hubTask)},
 		{Method: "POST", Path: task + "/cancel", Access: by(access.HubCancel), Summary: "Ask every node to stop its part of a task", endpoint: get(s.hubCancel)},
@@ -81,7 +81,7 @@ func (s *Server) hubRoutes() []Route {
 		{Method: "GET", Path: "/hub/nodes/{node}/documents/{plugin}", Access: by(access.HubRead), Summary: "Read a document that a node's plugin publishes", Query: []string{"path!"}, endpoint: download("application/octet-stream", s.hubDocument)},
 		{Method: "GET", Path: "/hub/tokens", Access: at(SignedIn, access.TokenRead), Summary: "List your own tokens for programs", endpoint: get(s.hubTokens)},
 		{Method: "POST", Path: "/hub/tokens", Access: by(access.HubToken), Summary: "Make a token with which a program sends tasks as you in one project; it is shown this once", Need: "name project", endpoint: create(s.hubNewToken)},
-		{Method: "DELETE", Path: "/hub/tokens/{token}", Access: at(SignedIn, access.TokenRevoke), Summary: "End a token", endpoint: done0(s.hubRevokeToken)},
+		{Method: "POST", Path: "/hub/tokens/{token}/revoke", Access: at(SignedIn, access.TokenRevoke), Summary: "End a token; who ends another person's has to say why", endpoint: done(s.hubRevokeToken)},
 	}
 }
 
@@ -146,16 +146,16 @@ func (s *Server) hubSetMember(c *call, in memberRole) (hub.Project, error) {
 	return s.Hub.SetMember(c.ctx(), c.actor(), c.path("project"), c.path("person"), in.Role)
 }
 
-func (s *Server) hubDropMember(c *call) (hub.Project, error) {
-	return s.Hub.DropMember(c.ctx(), c.actor(), c.path("project"), c.path("person"))
+func (s *Server) hubDropMember(c *call, in reasonIn) (hub.Project, error) {
+	return s.Hub.DropMember(c.ctx(), c.actor(), c.path("project"), c.path("person"), in.Reason)
 }
 
 func (s *Server) hubSetNode(c *call, in remoteIn) (hub.Project, error) {
 	return s.Hub.SetNode(c.ctx(), c.actor(), c.path("project"), c.path("node"), in.Remote)
 }
 
-func (s *Server) hubDropNode(c *call) (hub.Project, error) {
-	return s.Hub.DropNode(c.ctx(), c.actor(), c.path("project"), c.path("node"))
+func (s *Server) hubDropNode(c *call, in reasonIn) (hub.Project, error) {
+	return s.Hub.DropNode(c.ctx(), c.actor(), c.path("project"), c.path("node"), in.Reason)
 }
 
 func (s *Server) hubTasks(c *call) (List[hub.Task], error) {
@@ -231,6 +231,6 @@ func (s *Server) hubNewToken(c *call, d hub.TokenDraft) (hub.Token, error) {
 	return s.Hub.NewToken(c.ctx(), c.actor(), d)
 }
 
-func (s *Server) hubRevokeToken(c *call) error {
-	return s.Hub.RevokeToken(c.ctx(), c.actor(), c.path("token"))
+func (s *Server) hubRevokeToken(c *call, in reasonIn) error {
+	return s.Hub.RevokeToken(c.ctx(), c.actor(), c.path("token"), in.Reason)
 }

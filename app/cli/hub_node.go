@@ -116,9 +116,8 @@ func hubNodeRevoke(e *env) *cobra.Command {
 	c := &cobra.Command{Use: "revoke NODE", Short: "Stop believing a node for good; its open tasks end", Args: cobra.ExactArgs(1),
 		Example: `  tresor hub node revoke north --reason "the agreement has ended"`,
 		RunE: func(c *cobra.Command, args []string) error {
-			return show(c.Context(), e, http.MethodPost, "/hub/nodes/"+esc(args[0])+"/revoke", map[string]string{"reason": reason}, printHubNode)
+			return show(c.Context(), e, http.MethodPost, "/hub/nodes/"+esc(args[0])+"/revoke", because(reason), printHubNode)
 		}}
-	c.Flags().StringVar(&reason, "reason", "", "why (recorded)")
-	required(c, "reason")
+	whyFlag(c, &reason, "")
 	return completes(e, c, someHubNodes)
 }

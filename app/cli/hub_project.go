@@ -93,8 +93,9 @@ func hubProjectState(e *env, verb, state, short string) *cobra.Command {
 
 func hubProjectMember(e *env) *cobra.Command {
 	var drop bool
+	var reason string
 	c := &cobra.Command{Use: "member PROJECT PERSON [researcher|lead]", Short: "Let a person send tasks in a project, or --drop them", Args: cobra.RangeArgs(2, 3),
-		Example: "  tresor hub project member aurora hanna researcher\n  tresor hub project member aurora hanna --drop",
+		Example: "  tresor hub project member aurora hanna researcher\n  tresor hub project member aurora hanna --drop --reason \"left the institute\"",
 		RunE: func(c *cobra.Command, args []string) error {
 			id, err := personID(c, e, args[1])
 			if err != nil {
@@ -102,7 +103,7 @@ func hubProjectMember(e *env) *cobra.Command {
 			}
 			path := "/hub/projects/" + esc(args[0]) + "/members/" + esc(id)
 			if drop {
-				return show(c.Context(), e, http.MethodDelete, path, nil, printHubProject)
+				return show(c.Context(), e, http.MethodPost, path+"/remove", because(reason), printHubProject)
 			}
 			role := "researcher"
 			if len(args) > 2 {
@@ -111,19 +112,21 @@ func hubProjectMember(e *env) *cobra.Command {
 			return show(c.Context(), e, http.MethodPut, path, map[string]string{"role": role}, printHubProject)
 		}}
 	c.Flags().BoolVar(&drop, "drop", false, "remove the person from the project; their tokens for it end")
+	whyFlag(c, &reason, "drop")
 	return completes(e, c, someHubProjects, somePeople, words("researcher", "lead"))
 }
 
 func hubProjectNode(e *env) *cobra.Command {
 	var drop bool
+	var reason string
 	c := &cobra.Command{Use: "node PROJECT NODE [PROJECT-THERE]", Short: "Let a project run at a node, or --drop it", Args: cobra.RangeArgs(2, 3),
 		Long: `PROJECT-THERE is the short name of the node's own project, as its catalogue lists it;
 without it the name of the hub's project is used.`,
-		Example: "  tresor hub project node aurora north aurora-north",
+		Example: "  tresor hub project node aurora north aurora-north\n  tresor hub project node aurora north --drop --reason \"its data has moved\"",
 		RunE: func(c *cobra.Command, args []string) error {
 			path := "/hub/projects/" + esc(args[0]) + "/nodes/" + esc(args[1])
 			if drop {
-				return show(c.Context(), e, http.MethodDelete, path, nil, printHubProject)
+				return show(c.Context(), e, http.MethodPost, path+"/remove", because(reason), printHubProject)
 			}
 			there := args[0]
 			if len(args) > 2 {
@@ -132,5 +135,6 @@ without it the name of the hub's project is used.`,
 			return show(c.Context(), e, http.MethodPut, path, map[string]string{"remote": there}, printHubProject)
 		}}
 	c.Flags().BoolVar(&drop, "drop", false, "send no more of the project's tasks to the node")
+	whyFlag(c, &reason, "drop")
 	return completes(e, c, someHubProjects, someHubNodes)
 }

@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-
-	"tresor/app/fault"
 )
 
 type hubTokenView struct {
@@ -58,16 +56,12 @@ func hubTokenList(e *env) *cobra.Command {
 }
 
 func hubTokenRevoke(e *env) *cobra.Command {
-	return completes(e, &cobra.Command{Use: "revoke TOKEN", Short: "End a token", Args: cobra.ExactArgs(1),
-		Example: "  tresor hub token revoke 01a20d17…",
+	var reason string
+	c := &cobra.Command{Use: "revoke TOKEN", Short: "End a token", Args: cobra.ExactArgs(1),
+		Example: "  tresor hub token revoke 01a20d17… --as hanna\n  tresor hub token revoke 01a20d17… --reason \"found in a repository\"",
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := e.client.do(c.Context(), http.MethodDelete, "/hub/tokens/"+esc(args[0]), nil, nil); err != nil {
-				return err
-			}
-			if e.json {
-				return printJSON(e.out, map[string]string{"revoked": args[0]})
-			}
-			_, err := fmt.Fprintln(e.out, "The token is revoked.")
-			return fault.Wrap("cli.hub", err)
-		}}, someHubTokens)
+			return done(c, e, http.MethodPost, "/hub/tokens/"+esc(args[0])+"/revoke", because(reason), "revoked")
+		}}
+	c.Flags().StringVar(&reason, "reason", "", "why (recorded); needed for another person's token")
+	return completes(e, c, someHubTokens)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 
 	"tresor/app/access"
+	"tresor/app/audit"
 	"tresor/app/store"
 	"tresor/fed/trust"
 	"tresor/fed/wire"
@@ -62,7 +63,7 @@ func (b bookStore) PutPeer(ctx context.Context, p trust.Peer) error {
 		case len(was) != 1:
 			return nil
 		case !p.Revoked.IsZero() && was[0].Revoked.IsZero():
-			return errors.Join(b.s.note(tx, actor, "node.revoked", subject, ""), b.s.endPartsOf(tx, p))
+			return errors.Join(b.s.because(tx, p.Reason, audit.By(actor, "node.revoked", subject, "")), b.s.endPartsOf(tx, p))
 		case !p.Left.IsZero() && was[0].Left.IsZero():
 			return errors.Join(b.s.note(tx, actor, "node.left", subject, ""), b.s.endPartsOf(tx, p))
 		case len(p.Pins) > len(was[0].Pins):

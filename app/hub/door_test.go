@@ -138,10 +138,10 @@ func TestTokens(t *testing.T) {
 		t.Errorf("%d %s", status, body)
 	}
 	revoked := fresh("aurora")
-	if !works(revoked.Token) || r.s.RevokeToken(ctx, access.Actor{ID: "else"}, revoked.ID) == nil {
+	if !works(revoked.Token) || r.s.RevokeToken(ctx, access.Actor{ID: "else"}, revoked.ID, "x") == nil {
 		t.Error("before")
 	}
-	if err := r.s.RevokeToken(ctx, r.rosa, revoked.ID); err != nil || works(revoked.Token) {
+	if err := r.s.RevokeToken(ctx, r.rosa, revoked.ID, ""); err != nil || works(revoked.Token) {
 		t.Errorf("revoked: %v", err)
 	}
 	expired := fresh("aurora")
@@ -165,7 +165,7 @@ func TestTokens(t *testing.T) {
 	if status, _, body := r.ask("POST", "/ga4gh/tes/v1/tasks", r.token, goodTask); status != 409 || !strings.Contains(body, "closed") {
 		t.Errorf("%d %s", status, body)
 	}
-	if _, err := r.s.DropMember(ctx, r.operator, "aurora", r.rosa.ID); err != nil || works(r.token) {
+	if _, err := r.s.DropMember(ctx, r.operator, "aurora", r.rosa.ID, "Left."); err != nil || works(r.token) {
 		t.Errorf("dropped: %v", err)
 	}
 	for _, d := range []TokenDraft{{Project: "borealis"}, {Name: "x", Project: "nothing"}, {Name: "x", Project: "borealis", Days: 91}, {Name: "x\ny", Project: "borealis"}} {
@@ -318,7 +318,7 @@ func TestCancelOfOthers(t *testing.T) {
 	}
 	r.until(id, "CANCELED")
 	disabled := true
-	_, err = r.people.ChangePerson(ctx, r.operator, p.ID, identity.Change{Disabled: &disabled})
+	_, err = r.people.ChangePerson(ctx, r.operator, p.ID, identity.Change{Disabled: &disabled, Reason: "Left."})
 	must(t, err)
 	if got := cancel(); got != 401 {
 		t.Errorf("a disabled account: %d", got)

@@ -2,9 +2,9 @@ package hub
 
 import (
 	"context"
-	"strings"
 
 	"tresor/app/access"
+	"tresor/app/audit"
 	"tresor/app/fault"
 	"tresor/app/store"
 	"tresor/fed/trust"
@@ -78,9 +78,8 @@ func (s *Service) RevokeNode(ctx context.Context, actor access.Actor, node, reas
 	if err != nil {
 		return n, err
 	}
-	reason = strings.TrimSpace(reason)
-	if reason == "" || len(reason) > 500 || clean(reason) != reason {
-		return n, fault.New(op, fault.Invalid, "Give the reason in one line of at most 500 characters: it is shown on the page of the node.")
+	if reason, err = audit.Reason(op, reason); err != nil {
+		return n, err
 	}
 	if err := s.book.Revoke(by(ctx, actor, ""), wire.KeyID(n.ID), reason); err != nil {
 		return n, refused(op, err)

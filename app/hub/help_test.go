@@ -60,14 +60,14 @@ type rig struct {
 func ids() string { return uuid.Must(uuid.NewV7()).String() }
 
 func quickPace() Pace {
-	return Pace{PollMin: 5 * time.Millisecond, PollMax: 40 * time.Millisecond, Retry: 40 * time.Millisecond, Catalogue: time.Second, Call: 2 * time.Second,
+	return Pace{PollMin: 5 * time.Millisecond, PollMax: 40 * time.Millisecond, Retry: 40 * time.Millisecond, Catalogue: time.Second, Call: time.Minute,
 		Tick: 20 * time.Millisecond, Forget: time.Millisecond, MaxResult: 1 << 20, Reserve: 1}
 }
 
 // newRig starts a hub with a project, a researcher and a token.
 func newRig(t testing.TB, options ...func(*rig)) *rig {
 	t.Helper()
-	r := &rig{t: t, dir: t.TempDir(), pace: quickPace(), limits: fedtest.Quick()}
+	r := &rig{t: t, dir: t.TempDir(), pace: quickPace(), limits: fedtest.Lively()}
 	for _, o := range options {
 		o(r)
 	}

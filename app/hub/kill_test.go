@@ -34,7 +34,7 @@ func child(dir, addr, host string) {
 		fmt.Println(err)
 		os.Exit(1)
 	}
-	r := &rig{t: dies{}, dir: dir, pace: quickPace(), limits: fedtest.Quick(), url: "http://" + addr, hosts: []string{host, addr}}
+	r := &rig{t: dies{}, dir: dir, pace: quickPace(), limits: fedtest.Lively(), url: "http://" + addr, hosts: []string{host, addr}}
 	r.start()
 	fmt.Println("up")
 	_ = http.Serve(l, *r.handler.Load())

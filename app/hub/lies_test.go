@@ -27,6 +27,15 @@ func lieAt(part string, with http.HandlerFunc) func(http.ResponseWriter, *http.R
 	}
 }
 
+// impatientFor makes the hub wait only briefly when that is what the trouble has to say.
+func impatientFor(says string) func(*rig) {
+	return func(r *rig) {
+		if says == "in time" {
+			r.pace.Call = 200 * time.Millisecond
+		}
+	}
+}
+
 // TestLyingStates: a node that answers wrongly makes trouble for itself alone, and
 // is believed again when it answers well.
 func TestLyingStates(t *testing.T) {
@@ -59,9 +68,7 @@ func TestLyingStates(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t)
-			r.pace.Call = 200 * time.Millisecond
-			r.restart()
+			r := newRig(t, impatientFor(c.says))
 			liar, good := newFakeNode(t, "north"), newFakeNode(t, "east")
 			for _, n := range []*fakeNode{liar, good} {
 				r.enrol(n)
@@ -106,9 +113,7 @@ func TestWrongResults(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t)
-			r.pace.Call, r.pace.Retry = 100*time.Millisecond, 5*time.Millisecond
-			r.restart()
+			r := newRig(t, impatientFor(c.says), func(r *rig) { r.pace.Retry = 5 * time.Millisecond })
 			liar, good := newFakeNode(t, "north"), newFakeNode(t, "east")
 			for _, n := range []*fakeNode{liar, good} {
 				r.enrol(n)

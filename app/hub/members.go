@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"tresor/app/access"
+	"tresor/app/audit"
 	"tresor/app/fault"
 	"tresor/app/identity"
 	"tresor/app/store"
@@ -63,10 +64,15 @@ func (s *Service) SetMember(ctx context.Context, actor access.Actor, idOrSlug, p
 	})
 }
 
-// DropMember takes a person out of a project and revokes their tokens for it.
-func (s *Service) DropMember(ctx context.Context, actor access.Actor, idOrSlug, person string) (Project, error) {
+// DropMember takes a person out of a project and revokes their tokens for it. The
+// reason is kept with the event.
+func (s *Service) DropMember(ctx context.Context, actor access.Actor, idOrSlug, person, reason string) (Project, error) {
 	const op = "hub.DropMember"
 	return s.change(ctx, op, actor, idOrSlug, func(tx *store.Tx, p Project) error {
+		reason, err := audit.Reason(op, reason)
+		if err != nil {
+			return err
+		}
 		r, err := tx.Exec(`DELETE FROM hub_member WHERE project = ? AND person = ?`, p.ID, person)
 		if err != nil {
 			return err
@@ -77,7 +83,7 @@ func (s *Service) DropMember(ctx context.Context, actor access.Actor, idOrSlug, 
 		if _, err := tx.Exec(`UPDATE hub_token SET revoked_at = ? WHERE project = ? AND person = ? AND revoked_at IS NULL`, store.Millis(tx.Now()), p.ID, person); err != nil {
 			return err
 		}
-		return s.note(tx, actor, "member.dropped", projectSubject(p.ID), p.ID, "person", person)
+		return s.because(tx, reason, audit.By(actor, "member.dropped", projectSubject(p.ID), p.ID, "person", person))
 	})
 }
 

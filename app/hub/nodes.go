@@ -19,7 +19,12 @@ import (
 func nodeSubject(id wire.KeyID) string { return "node:" + string(id) }
 
 func (s *Service) note(tx *store.Tx, actor access.Actor, verb, subject, project string, kv ...string) error {
-	_, err := s.Log.Append(tx, audit.By(actor, verb, subject, project, kv...))
+	return s.because(tx, "", audit.By(actor, verb, subject, project, kv...))
+}
+
+// because appends an event with its reason, which may be empty.
+func (s *Service) because(tx *store.Tx, reason string, e audit.Event) error {
+	_, err := s.Log.Append(tx, e.Because(reason))
 	return err
 }
 

@@ -62,9 +62,11 @@ func TestUnconfirmed(t *testing.T) {
 		t.Errorf("an unconfirmed node came into a project: %v", err)
 	}
 	time.Sleep(50 * time.Millisecond)
-	if n.asked != 0 {
-		t.Errorf("an unconfirmed node was asked %d times", n.asked)
-	}
+	n.do(func() {
+		if n.asked != 0 {
+			t.Errorf("an unconfirmed node was asked %d times", n.asked)
+		}
+	})
 	if _, err := r.s.ConfirmNode(t.Context(), r.operator, "north"); err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +92,7 @@ func TestRevoke(t *testing.T) {
 	east.release("e")
 	north.set("RUNNING")
 	r.untilPart(id, "north", "runs", func(p Part) bool { return p.State == "RUNNING" })
-	for _, reason := range []string{"", "two\nlines", strings.Repeat("x", 501)} {
+	for _, reason := range []string{"", "a bell\a", strings.Repeat("x", 2001)} {
 		if _, err := r.s.RevokeNode(t.Context(), r.operator, "north", reason); fault.KindOf(err) != fault.Invalid {
 			t.Errorf("reason %.20q: %v", reason, err)
 		}
@@ -191,13 +193,20 @@ func TestManageRefuses(t *testing.T) {
 			return err
 		}, fault.NotFound},
 		{"unknown role", func() error { _, err := r.s.SetMember(ctx, r.operator, "aurora", r.rosa.ID, "boss"); return err }, fault.Invalid},
-		{"drop who is no member", func() error { _, err := r.s.DropMember(ctx, r.operator, "aurora", "nobody"); return err }, fault.NotFound},
+		{"drop who is no member", func() error { _, err := r.s.DropMember(ctx, r.operator, "aurora", "nobody", "Left."); return err }, fault.NotFound},
+		{"drop a member without a reason", func() error { _, err := r.s.DropMember(ctx, r.operator, "aurora", r.rosa.ID, " "); return err }, fault.Invalid},
+		{"drop a node without a reason", func() error { _, err := r.s.DropNode(ctx, r.operator, "aurora", "north", ""); return err }, fault.Invalid},
+		{"end another's token without a reason", func() error {
+			all, err := r.s.Tokens(ctx, r.operator)
+			must(t, err)
+			return r.s.RevokeToken(ctx, r.operator, all[0].ID, "")
+		}, fault.Invalid},
 		{"bad remote name", func() error { _, err := r.s.SetNode(ctx, r.operator, "aurora", "north", "../x"); return err }, fault.Invalid},
 		{"drop a node that is not there", func() error {
-			if _, err := r.s.DropNode(ctx, r.operator, "aurora", "north"); err != nil {
+			if _, err := r.s.DropNode(ctx, r.operator, "aurora", "north", "It has moved."); err != nil {
 				return err
 			}
-			_, err := r.s.DropNode(ctx, r.operator, "aurora", "north")
+			_, err := r.s.DropNode(ctx, r.operator, "aurora", "north", "It has moved.")
 			return err
 		}, fault.NotFound},
 		{"unknown project", func() error { _, err := r.s.Project(ctx, r.operator, "nothing"); return err }, fault.NotFound},

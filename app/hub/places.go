@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"tresor/app/access"
+	"tresor/app/audit"
 	"tresor/app/fault"
 	"tresor/app/store"
 	"tresor/fed/wire"
@@ -95,11 +96,15 @@ func (s *Service) SetNode(ctx context.Context, actor access.Actor, idOrSlug, nod
 
 var nodeTag = regexp.MustCompile(`^[\p{L}\p{N}][\p{L}\p{N} ._-]*$`)
 
-// DropNode sends no more of a project's tasks to a node. Those under way go on.
-func (s *Service) DropNode(ctx context.Context, actor access.Actor, idOrSlug, node string) (Project, error) {
+// DropNode sends no more of a project's tasks to a node. Those under way go on. The
+// reason is kept with the event.
+func (s *Service) DropNode(ctx context.Context, actor access.Actor, idOrSlug, node, reason string) (Project, error) {
 	const op = "hub.DropNode"
 	n, err := s.manage(ctx, op, actor, node)
 	if err != nil {
+		return Project{}, err
+	}
+	if reason, err = audit.Reason(op, reason); err != nil {
 		return Project{}, err
 	}
 	return s.change(ctx, op, actor, idOrSlug, func(tx *store.Tx, p Project) error {
@@ -110,6 +115,6 @@ func (s *Service) DropNode(ctx context.Context, actor access.Actor, idOrSlug, no
 		if rows, _ := r.RowsAffected(); rows == 0 {
 			return fault.New(op, fault.NotFound, "The project %s does not run at the node %s.", p.Slug, n.Name)
 		}
-		return s.note(tx, actor, "hub-project.node-dropped", projectSubject(p.ID), p.ID, "node", n.ID)
+		return s.because(tx, reason, audit.By(actor, "hub-project.node-dropped", projectSubject(p.ID), p.ID, "node", n.ID))
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"tresor/app/access"
+	"tresor/app/audit"
 	"tresor/app/fault"
 	"tresor/app/identity"
 	"tresor/app/store"
@@ -108,8 +109,9 @@ func (s *Service) Tokens(ctx context.Context, actor access.Actor) (all []Token, 
 	return all, fault.Wrap(op, err)
 }
 
-// RevokeToken ends a token of the actor's own; an operator may end every one.
-func (s *Service) RevokeToken(ctx context.Context, actor access.Actor, id string) error {
+// RevokeToken ends a token of the actor's own; an operator may end every one and then
+// has to say why. The reason is kept with the event.
+func (s *Service) RevokeToken(ctx context.Context, actor access.Actor, id, reason string) error {
 	const op = "hub.RevokeToken"
 	return fault.Wrap(op, s.DB.Update(ctx, func(tx *store.Tx) error {
 		var person, project string
@@ -121,10 +123,18 @@ func (s *Service) RevokeToken(ctx context.Context, actor access.Actor, id string
 		if err != nil || revoked != nil {
 			return err
 		}
+		check := audit.Reason
+		if person == actor.ID {
+			check = audit.OptionalReason
+		}
+		reason, err := check(op, reason)
+		if err != nil {
+			return err
+		}
 		if _, err := tx.Exec(`UPDATE hub_token SET revoked_at = ? WHERE id = ?`, store.Millis(tx.Now()), id); err != nil {
 			return err
 		}
-		return s.note(tx, actor, "token.revoked", "token:"+id, project)
+		return s.because(tx, reason, audit.By(actor, "token.revoked", "token:"+id, project))
 	}))
 }
 

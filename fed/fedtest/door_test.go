@@ -135,7 +135,7 @@ func TestAnInterruptedOrderIsTakenUpAgainWhereThatIsSafe(t *testing.T) {
 }
 
 func TestRedialAndPing(t *testing.T) {
-	h, n := enrolled(t, Quick())
+	h, n := enrolled(t, link.Limits{})
 	if _, err := n.Ping(n.Hub); !errors.Is(err, wire.For(wire.CodeOffline)) {
 		t.Errorf("ping without a link: %v", err)
 	}
@@ -153,9 +153,9 @@ func TestRedialAndPing(t *testing.T) {
 
 func TestOneAddressCannotTakeAllHandshakes(t *testing.T) {
 	NoLeaks(t)
-	h := StartHub(t, Quick())
+	h := StartHub(t, link.Limits{})
 	one := hub.New(hub.Options{Name: "x", Identity: func() hub.Identity { return hub.Identity{Key: h.Key} }, Book: h.Book, Sequences: NewStore(),
-		Now: time.Now, Log: Log(), Handshakes: 8, PerAddress: 2, Limits: Quick()})
+		Now: time.Now, Log: Log(), Handshakes: 8, PerAddress: 2, Limits: link.Limits{Handshake: time.Minute}})
 	serve := func(addr string) (*httptest.Server, error) {
 		l, err := net.Listen("tcp", addr)
 		if err != nil {
@@ -210,8 +210,8 @@ func TestNothingReachesGosOwnLog(t *testing.T) {
 	var std bytes.Buffer
 	log.SetOutput(&std)
 	defer log.SetOutput(io.Discard)
-	h := StartHub(t, Quick())
-	n := evil(t, h, Quick(), func(ws *websocket.Conn) {
+	h := StartHub(t, link.Limits{})
+	n := evil(t, h, link.Limits{}, func(ws *websocket.Conn) {
 		ws.WriteMessage(websocket.BinaryMessage, frame(1, 1, 1, 0))
 		bad := "GET / HTTP/1.1\r\nHost: planted-4711\r\nContent-Length: -1\r\n\r\nplanted-4711"
 		ws.WriteMessage(websocket.BinaryMessage, append(frame(0, 0, 1, uint32(len(bad))), bad...))
@@ -269,7 +269,8 @@ func TestTooManyOrdersAtOnceAreSentAgain(t *testing.T) {
 	n.Restart(t)
 	h.Enrol(t, n, "North")
 	err := n.Connect(n.Hub, node.Door{Execute: func(ctx context.Context, o node.Order) ([]byte, error) {
-		most.Store(max(most.Load(), now.Add(1)))
+		for n, m := now.Add(1), most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+		}
 		defer now.Add(-1)
 		<-gate
 		return c.execute(ctx, o)

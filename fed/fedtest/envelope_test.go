@@ -109,6 +109,7 @@ func TestEveryRefusalOfAnEnvelope(t *testing.T) {
 	}
 }
 
+// hubSend posts an envelope to a node that its own field may not name.
 type hubSend struct {
 	h    *Hub
 	node wire.KeyID

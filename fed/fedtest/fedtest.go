@@ -52,10 +52,16 @@ type Hub struct {
 	Limits link.Limits
 }
 
-// Quick are limits for tests that wait for a timeout.
+// Quick are limits for tests that wait for a timeout. A busy machine breaks links that
+// have them, so they are for nothing else: Lively is for tests that only wait for a ping.
 func Quick() link.Limits {
 	return link.Limits{Handshake: 2 * time.Second, Keepalive: 100 * time.Millisecond, WriteTimeout: 300 * time.Millisecond,
 		Stall: 500 * time.Millisecond}
+}
+
+// Lively are limits of a link that pings often and that a busy machine does not break.
+func Lively() link.Limits {
+	return link.Limits{Handshake: time.Minute, Keepalive: 100 * time.Millisecond, WriteTimeout: time.Minute}
 }
 
 // NewKey makes a private key.

@@ -24,8 +24,6 @@ import (
 
 func ok(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "ok") }
 
-// enrolled is a hub and a node that is pinned there and not connected.
-// changeFirst changes the text of what nodes say first.
 func TestHalfOpenIsNoticedOnBothSides(t *testing.T) {
 	h, n := enrolled(t, Quick())
 	connect(t, n)
@@ -98,18 +96,20 @@ func TestReorderedReplayedAndDroppedFrames(t *testing.T) {
 	}
 }
 
-// evil is a hub with a good key that speaks yamux by hand.
+// evil is a hub with a good key that speaks yamux by hand, once: later attempts of the
+// node hang, so that its health keeps why the first one ended.
 func evil(t *testing.T, h *Hub, limits link.Limits, attack func(ws *websocket.Conn)) *Node {
 	t.Helper()
+	limits.Handshake = 2 * time.Minute
 	n := NewNode(t, limits)
 	h.Enrol(t, n, "Victim")
+	over := make(chan struct{})
 	var up websocket.Upgrader
 	up.Subprotocols = []string{link.Protocol}
 	var tried atomic.Bool
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if tried.Swap(true) {
-			// Later attempts hang, so that the health keeps why the first one ended.
-			time.Sleep(3 * time.Second)
+			<-over
 			return
 		}
 		ws, err := up.Upgrade(w, r, nil)
@@ -126,7 +126,7 @@ func evil(t *testing.T, h *Hub, limits link.Limits, attack func(ws *websocket.Co
 		ws.WriteMessage(websocket.TextMessage, wire.NewWelcome(hello, h.Key, time.Now(), nil).Encode())
 		attack(ws)
 	}))
-	t.Cleanup(srv.Close)
+	t.Cleanup(func() { close(over); srv.Close() })
 	h.Relay.Target("ws" + strings.TrimPrefix(srv.URL, "http"))
 	connect(t, n)
 	return n
@@ -141,11 +141,12 @@ func frame(kind byte, flags uint16, stream, size uint32) []byte {
 
 func TestAHostileHub(t *testing.T) {
 	send := func(ws *websocket.Conn, b []byte) bool {
-		ws.SetWriteDeadline(time.Now().Add(time.Second))
+		ws.SetWriteDeadline(time.Now().Add(time.Minute))
 		return ws.WriteMessage(websocket.BinaryMessage, b) == nil
 	}
-	drain := func(ws *websocket.Conn) {
-		ws.SetReadDeadline(time.Now().Add(8 * time.Second))
+	drain := func(ws *websocket.Conn, cut chan struct{}) {
+		defer close(cut)
+		ws.SetReadDeadline(time.Now().Add(time.Minute))
 		for {
 			if _, _, err := ws.ReadMessage(); err != nil {
 				return
@@ -173,18 +174,21 @@ func TestAHostileHub(t *testing.T) {
 		{"message over the limit", func(ws *websocket.Conn) { send(ws, make([]byte, 1<<20)) }, wire.CodeSize},
 		{"frame of an unknown type", func(ws *websocket.Conn) { send(ws, frame(9, 0, 1, 0)) }, wire.CodeMalformed},
 		{"text on an open link", func(ws *websocket.Conn) { ws.WriteMessage(websocket.TextMessage, []byte("{}")) }, wire.CodeMalformed},
-		{"goes silent", func(ws *websocket.Conn) { time.Sleep(time.Second) }, ""},
+		{"goes silent", func(ws *websocket.Conn) {}, ""},
 	}
 	for _, tc := range cases {
 		t.Run(tc.name, func(t *testing.T) {
 			NoLeaks(t)
-			h := StartHub(t, Quick())
-			limits := Quick()
-			limits.OpenRate = 50 // a machine that is busy attacks more slowly
+			h := StartHub(t, link.Limits{})
+			limits := link.Limits{OpenRate: 50} // a machine that is busy attacks more slowly
+			if tc.code == "" {
+				limits = Quick()
+			}
 			n := evil(t, h, limits, func(ws *websocket.Conn) {
-				go drain(ws)
+				cut := make(chan struct{})
+				go drain(ws, cut)
 				tc.attack(ws)
-				time.Sleep(500 * time.Millisecond)
+				<-cut
 			})
 			Until(t, "the node cuts the link", func() bool {
 				hl := n.Health()[0]
@@ -205,7 +209,7 @@ func TestHalfClosedAndStalledStreamsCostOnlyThemselves(t *testing.T) {
 		}
 	})
 	mux.HandleFunc("/", ok)
-	h, n := pair(t, Quick(), node.Door{Routes: mux})
+	h, n := pair(t, link.Limits{Stall: 500 * time.Millisecond}, node.Door{Routes: mux})
 	c := &http.Client{Transport: h.RoundTripper(n.ID)}
 	var stalled []*http.Response
 	for range 5 {

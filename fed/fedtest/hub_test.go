@@ -187,7 +187,7 @@ func TestAHubThatLiesAboutItself(t *testing.T) {
 		}, code: wire.CodeSize},
 	} {
 		t.Run(name, func(t *testing.T) {
-			n := NewNode(t, Quick())
+			n := NewNode(t, link.Limits{Handshake: time.Minute})
 			var secret wire.Secret
 			srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				ws, err := up.Upgrade(w, r, nil)
@@ -232,7 +232,7 @@ func TestAHubThatLiesAboutItself(t *testing.T) {
 func TestAKeyWhoseOverlapIsOver(t *testing.T) {
 	for _, side := range []string{"node", "hub"} {
 		t.Run(side, func(t *testing.T) {
-			h, n := enrolled(t, Quick())
+			h, n := enrolled(t, link.Limits{})
 			next := NewKey(t)
 			book, id, clock := h.Book, n.ID, h.Clock
 			old := n.Key

@@ -119,7 +119,7 @@ func TestEveryRefusalOfALargeOrder(t *testing.T) {
 // again; the order is executed once, with all of its bytes.
 func TestALargeOrderSurvivesCuts(t *testing.T) {
 	var l lengths
-	h, n := pair(t, Quick(), node.Door{Execute: l.execute})
+	h, n := pair(t, link.Limits{}, node.Door{Execute: l.execute})
 	e := largeOrder(t, h, n, "cut", wire.MaxLarge)
 	var once sync.Mutex
 	seen := 0

@@ -12,7 +12,7 @@ import (
 func NoLeaks(t testing.TB) {
 	t.Cleanup(func() {
 		var left []string
-		for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 			if left = ours(); len(left) == 0 {
 				return
 			}

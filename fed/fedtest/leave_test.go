@@ -43,7 +43,8 @@ func TestTheLastWordOfANode(t *testing.T) {
 	if p := h.peer(t, other.ID); p.Gone() || !h.IsOnline(other.ID) {
 		t.Errorf("the other node: %+v", p)
 	}
-	if h.IsOnline(n.ID) || !h.peer(t, n.ID).Gone() || !h.peer(t, n.ID).Revoked.IsZero() {
+	Until(t, "its link has ended", func() bool { return !h.IsOnline(n.ID) })
+	if !h.peer(t, n.ID).Gone() || !h.peer(t, n.ID).Revoked.IsZero() {
 		t.Errorf("%+v", h.peer(t, n.ID))
 	}
 

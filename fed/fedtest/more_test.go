@@ -141,7 +141,7 @@ func TestDeliveryEnds(t *testing.T) {
 
 // TestANodeThatOpensStreamsLosesItsLink: only the hub asks.
 func TestANodeThatOpensStreamsLosesItsLink(t *testing.T) {
-	h, n := enrolled(t, Quick())
+	h, n := enrolled(t, link.Limits{})
 	ws, _, err := (&websocket.Dialer{Subprotocols: []string{link.Protocol}}).Dial("ws"+h.Server.URL[len("http"):], nil)
 	if err != nil {
 		t.Fatal(err)
@@ -165,9 +165,9 @@ func TestANodeThatOpensStreamsLosesItsLink(t *testing.T) {
 func TestAFullHubSaysSo(t *testing.T) {
 	NoLeaks(t)
 	s := NewStore()
-	h := StartHub(t, Quick())
+	h, open := StartHub(t, link.Limits{}), link.Limits{Handshake: time.Minute}
 	one := hub.New(hub.Options{Name: "x", Identity: func() hub.Identity { return hub.Identity{Key: h.Key} }, Book: h.Book, Sequences: s,
-		Now: time.Now, Log: Log(), Handshakes: 1, Limits: Quick()})
+		Now: time.Now, Log: Log(), Handshakes: 1, Limits: open})
 	srv := httptest.NewServer(one)
 	defer srv.Close()
 	d := websocket.Dialer{Subprotocols: []string{link.Protocol}}

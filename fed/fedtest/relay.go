@@ -84,7 +84,7 @@ func (r *Relay) Close() {
 
 func (r *Relay) pass(w http.ResponseWriter, req *http.Request) {
 	r.Dials.Add(1)
-	d := websocket.Dialer{Subprotocols: []string{link.Protocol}, HandshakeTimeout: 2 * time.Second}
+	d := websocket.Dialer{Subprotocols: []string{link.Protocol}, HandshakeTimeout: time.Minute}
 	out, _, err := d.Dial(*r.target.Load()+req.URL.Path, nil)
 	if err != nil {
 		http.Error(w, "the hub is down", http.StatusBadGateway)

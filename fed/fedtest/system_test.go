@@ -97,7 +97,6 @@ func TestAHubReachesWhatWasGivenToItAndNothingElse(t *testing.T) {
 	}
 }
 
-// hubSend posts an envelope to a node that its own field may not name.
 func TestFlappingLinkExecutesEachTaskOnce(t *testing.T) {
 	var c tally
 	h, n := pair(t, link.Limits{}, node.Door{Execute: func(ctx context.Context, o node.Order) ([]byte, error) {
