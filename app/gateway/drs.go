@@ -6,15 +6,15 @@ import (
 	"io"
 	"net/url"
 	"strings"
-
-	"tresor/app/fault"
 )
 
 // drsObjects is where a GA4GH DRS 1.x service keeps the descriptions of its objects.
 const drsObjects = "/ga4gh/drs/v1/objects/"
 
-// mostWays is how many ways to an object are tried.
-const mostWays = 10
+const (
+	mostWays = 10      // ways to an object that are tried
+	mostMeta = 1 << 20 // bytes of a description
+)
 
 // drsObject is what we need of a GA4GH DRS object.
 type drsObject struct {
@@ -109,8 +109,4 @@ func (f *fetcher) describe(ctx context.Context, about spot, address string, into
 		return unreachable(about.raw, err)
 	}
 	return nil
-}
-
-func otherBytes(raw string) error {
-	return refuse(CodeMalformed, fault.Invalid, "Ask who keeps the object, or name another one.", "The file at %s is not the one that its description promises: its SHA-256 is another.", quoted(shown(raw)))
 }

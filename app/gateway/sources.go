@@ -3,8 +3,6 @@ package gateway
 import (
 	"context"
 	"maps"
-	"net/url"
-	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -161,52 +159,4 @@ func (src *Source) normalise(op string) error {
 	}
 	src.Prefix = u.String()
 	return nil
-}
-
-// plainURL parses an address that means the same to everybody who reads it: no
-// user, no fragment, no escaped slash or dot, a clean path, a host in small letters.
-func plainURL(raw string) (*url.URL, error) {
-	bad := fault.New("gateway.plainURL", fault.Invalid, "The address %s is not plain: write scheme, host and a clean path.", quoted(raw))
-	if len(raw) > 2000 || strings.ContainsFunc(raw, func(r rune) bool { return r <= ' ' || r == '\\' || r == 0x7f }) {
-		return nil, bad
-	}
-	u, err := url.Parse(raw)
-	if err != nil || u.Host == "" || u.User != nil || u.Opaque != "" || u.Fragment != "" || strings.Contains(raw, "#") || u.Hostname() == "" {
-		return nil, bad
-	}
-	u.Scheme, u.Host = strings.ToLower(u.Scheme), strings.ToLower(u.Host)
-	lower := strings.ToLower(u.EscapedPath())
-	if strings.Contains(lower, "%2f") || strings.Contains(lower, "%2e") || strings.Contains(lower, "%5c") || strings.Contains(lower, "%00") {
-		return nil, bad
-	}
-	if p := u.Path; p != "" {
-		clean := path.Clean(p)
-		if strings.HasSuffix(p, "/") && clean != "/" {
-			clean += "/"
-		}
-		if clean != p {
-			return nil, bad
-		}
-	}
-	return u, nil
-}
-
-// covers reports whether an entry allows the address. Paths are compared as they are
-// meant: "a+b" and "a%2Bb" are one name.
-func (src Source) covers(u *url.URL) bool {
-	p, err := plainURL(src.Prefix)
-	if err != nil || p.Scheme != u.Scheme || p.Hostname() != u.Hostname() || port(p) != port(u) {
-		return false
-	}
-	return strings.HasPrefix(u.Path, p.Path)
-}
-
-func port(u *url.URL) string {
-	if p := u.Port(); p != "" {
-		return p
-	}
-	if u.Scheme == SourceHTTPS {
-		return "443"
-	}
-	return ""
 }
