@@ -3,25 +3,10 @@
 // plugins, and every page of both looked at. Called by walk.mjs.
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { check, look, must, quiet, review, soon, story } from './kit.mjs'
+import { check, confirm, dialog, look, must, quiet, review, soon, story, tes, token } from './kit.mjs'
 import { plugins } from './plugins.mjs'
 
 const path = (p) => new URL(p.page.url()).pathname
-const dialog = (p, name) => p.page.getByRole('dialog', { name })
-
-// confirm presses a button of the page, then the one of the dialog that asks again.
-async function confirm(p, button, name, action) {
-  await button.click()
-  const d = dialog(p, name)
-  await d.getByRole('button', { name: action, exact: true }).click()
-  await d.waitFor({ state: 'detached' })
-}
-
-// tes sends one request as a program would, without a browser.
-async function tes(base, token, body, way = '/tasks') {
-  const res = await fetch(`${base}/ga4gh/tes/v1${way}`, { method: body ? 'POST' : 'GET', headers: { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' }, body: body && JSON.stringify(body) })
-  return { status: res.status, body: await res.json() }
-}
 
 // counts is the task of the built-in SQL image that leaves one table.
 const counts = (name, sql, url) => ({
@@ -249,7 +234,7 @@ export async function federation({ rosa, carl, cemile, olga, lena, otto, hanna, 
   }, lena.page)
   await check('olga pauses the hub, which is told so, and takes its work again', async () => {
     await olga.go(at.hub)
-    await confirm(olga, olga.button('Pause'), 'Pause Northern Federation', 'Pause')
+    await confirm(olga, olga.button('Pause'), 'Pause Northern Federation', 'Pause', 'It sends more than was agreed.')
     await olga.text(/Paused: it is told so/)
     quiet(olga)
   }, olga.page)
@@ -285,7 +270,31 @@ export async function federation({ rosa, carl, cemile, olga, lena, otto, hanna, 
     await dialog(olga, 'Allow an address').getByLabel(/^Begins with/).fill('https://data.example.org/public/')
     await dialog(olga, 'Allow an address').getByRole('button', { name: 'Allow', exact: true }).click()
     await olga.text('https://data.example.org/public/')
-    await confirm(olga, olga.button('Remove'), 'Remove this address', 'Remove')
+    await confirm(olga, olga.button(/^Remove https/), 'Remove this address', 'Remove')
+    await olga.text(/nothing is fetched from outside/)
+    quiet(olga)
+  }, olga.page)
+  await check('a bucket gets a key, which no page shows again, and loses it', async () => {
+    await olga.button('Allow an address').click()
+    await dialog(olga, 'Allow an address').getByLabel(/^Begins with/).fill('s3://registry/visits/')
+    await dialog(olga, 'Allow an address').getByLabel(/^Answered by/).fill('https://s3.example.org')
+    await dialog(olga, 'Allow an address').getByRole('button', { name: 'Allow', exact: true }).click()
+    await olga.button('Set a credential: s3://registry/visits/').click()
+    const d = dialog(olga, 'Set a credential')
+    await d.getByLabel('Access key').fill('walk-key')
+    await d.getByLabel('Secret key').fill('walk-secret-value')
+    await shot(olga, 'source-credential')
+    await d.getByRole('button', { name: 'Set the credential' }).click()
+    await d.waitFor({ state: 'detached' })
+    await olga.text(/credential set/)
+    must(!(await olga.page.content()).includes('walk-secret-value'), 'the page holds the secret')
+    quiet(olga)
+  }, olga.page)
+  await look(olga, 'federation-sources')
+  await check('the credential is taken away and the address removed', async () => {
+    await confirm(olga, olga.button('Take it away: the credential of s3://registry/visits/'), 'Take the credential away', 'Take it away')
+    await olga.text(/no credential/)
+    await confirm(olga, olga.button(/^Remove s3/), 'Remove this address', 'Remove')
     await olga.text(/nothing is fetched from outside/)
     quiet(olga)
   }, olga.page)
@@ -342,7 +351,7 @@ export async function federation({ rosa, carl, cemile, olga, lena, otto, hanna, 
     const secret = await token(rosa, 'Snakemake')
     const before = await tes(nodeBase, secret, undefined, '/tasks')
     must(before.status === 200, `the token was answered with ${before.status}`)
-    await confirm(rosa, rosa.button('End it'), /End the token/, 'End it')
+    await confirm(rosa, rosa.button(/^End it/), /End the token/, 'End it', 'The laptop was sold.')
     await rosa.text('Ended')
     const after = await tes(nodeBase, secret, undefined, '/tasks')
     must(after.status === 401, `the ended token was answered with ${after.status}`)
@@ -414,17 +423,4 @@ export async function federation({ rosa, carl, cemile, olga, lena, otto, hanna, 
   }, olga.page)
   await look(olga, 'hub-down')
   await look(otto, 'hub-home-revoked', true)
-}
-
-// token makes one on the account page and answers its secret.
-async function token(p, name) {
-  await p.go('/account')
-  await p.button('Make a token').click()
-  const d = dialog(p, 'Make a token')
-  await d.getByLabel(/^Name/).fill(name)
-  await d.getByRole('button', { name: 'Make token' }).click()
-  const secret = (await d.locator('code.secret').innerText()).trim()
-  await d.getByRole('button', { name: 'I have kept it' }).click()
-  await p.text(name)
-  return secret
 }

@@ -122,6 +122,8 @@ export class Person {
   link(name) { return this.page.getByRole('link', { name, exact: typeof name === 'string' }) }
   field(name) { return this.page.getByLabel(name) }
   heading(name) { return this.page.getByRole('heading', { level: 1, name }).waitFor() }
+  // part is the card of one node on a hub's task page.
+  part(node) { return this.page.getByRole('listitem').filter({ has: this.page.getByRole('heading', { name: node, exact: true }) }) }
   text(what) { return this.page.getByText(what).first().waitFor() }
 
   async go(path) {
@@ -241,4 +243,35 @@ async function reach(page, primary) {
     }
   }
   throw new Error('200 times Tab did not reach it')
+}
+
+export const dialog = (p, name) => p.page.getByRole('dialog', { name })
+
+// confirm presses a button of the page, then the one of the dialog that asks again, with
+// a reason where one is kept.
+export async function confirm(p, button, name, action, reason) {
+  await button.click()
+  const d = dialog(p, name)
+  if (reason) await d.getByLabel(/^Reason/).fill(reason)
+  await d.getByRole('button', { name: action, exact: true }).click()
+  await d.waitFor({ state: 'detached' })
+}
+
+// tes sends one request as a program would, without a browser.
+export async function tes(base, token, body, way = '/tasks') {
+  const res = await fetch(`${base}/ga4gh/tes/v1${way}`, { method: body ? 'POST' : 'GET', headers: { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' }, body: body && JSON.stringify(body) })
+  return { status: res.status, body: await res.json() }
+}
+
+// token makes one on the account page and answers its secret.
+export async function token(p, name) {
+  await p.go('/account')
+  await p.button('Make a token').click()
+  const d = dialog(p, 'Make a token')
+  await d.getByLabel(/^Name/).fill(name)
+  await d.getByRole('button', { name: 'Make token' }).click()
+  const secret = (await d.locator('code.secret').innerText()).trim()
+  await d.getByRole('button', { name: 'I have kept it' }).click()
+  await p.text(name)
+  return secret
 }

@@ -81,7 +81,7 @@ export async function plugins({ olga, plugin: { tresor, data, file }, confirm, s
     await olga.go('/plugins/example')
     if (await olga.button('Start it').count()) await olga.button('Start it').click()
     await state('Runs')
-    await confirm(olga, olga.button('Forget it'), /^Forget /, 'Forget it')
+    await confirm(olga, olga.button('Forget it'), /^Forget /, 'Forget it', 'Another version takes its place.')
     await olga.heading('Plugins')
     await olga.link('Example protocol').waitFor({ state: 'detached' })
     olga.said.length = 0

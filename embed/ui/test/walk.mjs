@@ -5,18 +5,21 @@
 //   node walk.mjs '{"base": "http://…", "links": {"operator": …, "researcher": …,
 //                   "checker1": …, "checker2": …, "lead": …, "hub": …},
 //                   "hub": "http://…", "shots": "FOLDER",
-//                   "plugin": {"tresor": "PROGRAM", "data": "FOLDER", "file": "PLUGIN"}}'
+//                   "plugin": {"tresor": "PROGRAM", "data": "FOLDER", "file": "PLUGIN"},
+//                   "two": {"hub": "http://…", "link": …, "task": ID, "node": PID}}'
 //
 // lead and hub are links of accounts that still have to be set up: the project's lead,
-// and the first operator of the hub at the address `hub`.
+// and the first operator of the hub at the address `hub`. two is another hub with two nodes
+// that have released a task: the link of its researcher, and the process of the second node.
 //
 // Prints `ok - name` or `not ok - name: why, at page, picture`, then `walk: N passed, M failed`.
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { federation } from './federation.mjs'
-import { Person, check, finish, look, must, quiet, review, soon, start, story } from './kit.mjs'
+import { many } from './many.mjs'
+import { Person, check, confirm, finish, look, must, quiet, review, soon, start, story } from './kit.mjs'
 
-const { base, hub, links, plugin, shots } = JSON.parse(process.argv[2])
+const { base, hub, links, plugin, shots, two } = JSON.parse(process.argv[2])
 const query = (name) => readFileSync(new URL(`../../demo/${name}.sql`, import.meta.url), 'utf8')
 
 const visits = { name: 'Visits by health and limitation', outputs: [['visits_by_health.csv', query('visits_by_health')], ['visits_by_limitation.csv', `SELECT CASE WHEN physlm > 0 THEN 'yes' ELSE 'no' END AS physical_limitation, COUNT(*) AS person_years, ROUND(AVG(mdvis), 2) AS mean_visits
@@ -255,6 +258,7 @@ await check('olga verifies the audit log', async () => {
 // The federation: a hub, this node, and a client.
 const [lena, otto, hanna] = await Promise.all([['lena', base], ['otto', hub], ['hanna', hub]].map(([n, b]) => Person.enter(browser, n, b)))
 await federation({ rosa, carl, cemile, olga, lena, otto, hanna, nodeBase: base, hubBase: hub, links, plugin, project: at.project, shots })
+await many(browser, { ...two, shots })
 
 // Somebody new.
 const nina = await Person.enter(browser, 'nina', base)
@@ -285,6 +289,16 @@ if (entered) {
     quiet(nina)
   }, nina.page)
   await look(nina, 'enrol', 'Confirm the code')
+  await check('olga makes nina a member and removes her, with a reason', async () => {
+    await olga.go(at.project)
+    await olga.button('Add a member').click()
+    const d = olga.page.getByRole('dialog', { name: 'Add a member' })
+    await d.getByLabel('Person').selectOption({ label: 'Nina Roth (nina)' })
+    await d.getByRole('button', { name: 'Add member' }).click()
+    await confirm(olga, olga.button('Remove Nina Roth'), 'Remove Nina Roth', 'Remove the member', 'Works on another study now.')
+    await olga.button('Remove Nina Roth').waitFor({ state: 'detached' })
+    quiet(olga)
+  }, olga.page)
   await check('to disable a person asks first', async () => {
     await olga.go('/people')
     await olga.button('Disable Nina Roth').click()
@@ -292,10 +306,20 @@ if (entered) {
     await dialog.getByRole('button', { name: 'Keep as it is' }).click()
     await olga.button('Disable Nina Roth').click()
     await olga.page.screenshot({ path: `${shots}/disable.png` })
+    must(await dialog.getByRole('button', { name: 'Disable the account' }).isDisabled(), 'no reason is asked for')
+    await dialog.getByLabel(/^Reason/).fill('Left the institute.')
     await dialog.getByRole('button', { name: 'Disable the account' }).click()
     await olga.button('Enable Nina Roth').waitFor()
     quiet(olga)
   }, olga.page)
+  await check('the audit page shows why', async () => {
+    await olga.go('/audit')
+    for (const why of ['Left the institute.', 'Works on another study now.']) await olga.page.getByRole('cell', { name: why }).waitFor()
+    await olga.page.getByRole('combobox', { name: 'What' }).selectOption({ label: 'Work from outside' })
+    await olga.page.getByRole('cell', { name: 'It sends more than was agreed.' }).waitFor()
+    quiet(olga)
+  }, olga.page)
+  await look(olga, 'audit-reasons')
 }
 await check('rosa signs out', async () => {
   await rosa.page.setViewportSize({ width: 1280, height: 800 })

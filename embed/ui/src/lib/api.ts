@@ -51,19 +51,30 @@ function wantsStepUp(p: Problem) {
   return (p.status === 401 || p.status === 403) && /step.?up|fresh|presence/i.test(p.code ?? '')
 }
 
-async function call<T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
+// answered sends, once more after a fresh proof of presence where that is asked for.
+async function answered(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<Response> {
   let res = await send(method, path, body, signal)
-  if (!res.ok) {
-    const p = await problemOf(res)
-    if (!wantsStepUp(p) || !(await hooks.stepUp())) {
-      if (p.status === 401 && !path.startsWith('/session') && !wantsStepUp(p)) hooks.signedOut()
-      throw new Failure(p)
-    }
-    res = await send(method, path, body, signal)
-    if (!res.ok) throw new Failure(await problemOf(res))
+  if (res.ok) return res
+  const p = await problemOf(res)
+  if (!wantsStepUp(p) || !(await hooks.stepUp())) {
+    if (p.status === 401 && !path.startsWith('/session') && !wantsStepUp(p)) hooks.signedOut()
+    throw new Failure(p)
   }
-  const text = await res.text()
-  return (text ? JSON.parse(text) : undefined) as T
+  res = await send(method, path, body, signal)
+  if (!res.ok) throw new Failure(await problemOf(res))
+  return res
+}
+
+async function call<T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
+  const res = await answered(method, path, body, signal)
+  let text = ''
+  try { text = await res.text() } catch (err) {
+    if (signal?.aborted) throw err
+    throw new Failure(unreachable)
+  }
+  try { return (text ? JSON.parse(text) : undefined) as T } catch {
+    throw new Failure({ status: res.status, title: 'The answer cannot be read', detail: 'What came back is not an answer of this server.', next: 'Something between this browser and the server changed it, such as a proxy. Tell the operator.' })
+  }
 }
 
 export const api = {
@@ -78,13 +89,7 @@ export const api = {
 // download fetches a protected file first, so that a refusal is shown on the
 // page instead of being saved under the file's name.
 export async function download(path: string, name: string): Promise<void> {
-  let res = await send('GET', path)
-  if (!res.ok) {
-    const p = await problemOf(res)
-    if (!wantsStepUp(p) || !(await hooks.stepUp())) throw new Failure(p)
-    res = await send('GET', path)
-    if (!res.ok) throw new Failure(await problemOf(res))
-  }
+  const res = await answered('GET', path)
   const url = URL.createObjectURL(await res.blob())
   const a = document.createElement('a')
   a.href = url

@@ -25,4 +25,5 @@ export const homeOf = (subject: string) => { const [kind, ...rest] = subject.spl
 
 // Hashes and ids are cut for reading; the export has them whole.
 const cut = (v: string) => (v.length > 24 ? v.replace(/^sha256:/, '').slice(0, 12) + '…' : v)
-export const detailWords = (d?: Record<string, string>) => Object.entries(d ?? {}).map(([k, v]) => `${k.replace(/[_-]/g, ' ')} ${cut(v)}`).join(', ')
+// The hash of a reason says nothing where the reason stands in its words.
+export const detailWords = (d?: Record<string, string>) => Object.entries(d ?? {}).filter(([k]) => k !== 'reason_hash').map(([k, v]) => `${k.replace(/[_-]/g, ' ')} ${cut(v)}`).join(', ')

@@ -22,7 +22,7 @@ export interface Overview { node: Node; hubs: Hub[]; clients: Principal[]; plugi
 export interface Entry { seq: number; at: string; project?: string; direction: 'in' | 'out'; what: string; remote_id?: string; task?: string; sha256?: string; bytes: number; count: number; outcome: string; code?: string; text?: string; correlation?: string }
 export interface Step { name: string; ok: boolean; detail: string; next?: string }
 export interface Report { steps: Step[]; report: string }
-export interface Source { id: string; prefix: string; kind: string; endpoint?: string; plugin?: string; added_at: string; added_by: string }
+export interface Source { id: string; prefix: string; kind: string; endpoint?: string; plugin?: string; added_at: string; added_by: string; private?: boolean; credential_at?: string }
 export interface Token { id: string; name: string; project: string; slug?: string; project_slug?: string; created_at: string; expires_at: string; last_used?: string; revoked?: boolean; revoked_at?: string; token?: string }
 export interface PlaceInfo { path: string; directory?: boolean; from?: string; dataset?: string; dataset_id?: string; version?: number; file?: string; tree?: string; origin?: string; sha256?: string; size?: number; copied?: boolean; files?: { path: string; sha256: string; size: number }[] }
 export interface WantInfo { path: string; prefix?: string; directory?: boolean; target?: string; tree?: string }

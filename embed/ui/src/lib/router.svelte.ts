@@ -39,6 +39,11 @@ export function startRouter() {
   })
 }
 
+// readable is the text of an address' part; one that is badly written stays as it is.
+export function readable(part: string) {
+  try { return decodeURIComponent(part) } catch { return part }
+}
+
 // match compares a path with a pattern such as /jobs/:id.
 export function match(pattern: string, path: string): Record<string, string> | null {
   const p = pattern.split('/')
@@ -46,7 +51,7 @@ export function match(pattern: string, path: string): Record<string, string> | n
   if (p.length !== q.length && !(pattern === '/' && path === '/')) return null
   const out: Record<string, string> = {}
   for (let i = 0; i < p.length; i++) {
-    if (p[i].startsWith(':')) out[p[i].slice(1)] = decodeURIComponent(q[i] ?? '')
+    if (p[i].startsWith(':')) out[p[i].slice(1)] = readable(q[i] ?? '')
     else if (p[i] !== (q[i] ?? '')) return null
   }
   return out

@@ -15,8 +15,16 @@ export async function refreshSession() {
   me.known = true
 }
 
+// signOut ends the session at the server; where that does not answer the person is told,
+// because the session is still good there.
 export async function signOut() {
-  try { await api.del('/session') } finally { me.session = null }
+  try {
+    await api.del('/session')
+    me.session = null
+  } catch (err) {
+    if (err instanceof Failure && err.status === 401) me.session = null
+    else me.failure = err instanceof Failure ? err : null
+  }
 }
 
 export const has = (...roles: string[]) => roles.some((r) => me.session?.person.roles?.includes(r))

@@ -51,7 +51,7 @@ export interface Request {
 export interface View { kind: 'table' | 'text' | 'image' | 'none'; columns?: string[]; rows?: string[][]; total?: number; text?: string; findings?: Finding[]; image?: string; reason?: string; data?: string; media_type?: string }
 export interface Release { id: string; request: string; project: string; project_name?: string; job: string; title: string; sha256: string; size: number; files?: { path?: string; name?: string; sha256: string; size: number }[]; made_at: string; made_by?: Who | string; opened?: number }
 
-export interface AuditEvent { seq: number; at: string; actor: string; actor_name?: string; via?: string; verb: string; subject: string; project?: string; detail?: Record<string, string> }
+export interface AuditEvent { seq: number; at: string; actor: string; actor_name?: string; via?: string; verb: string; subject: string; project?: string; detail?: Record<string, string>; reason?: string }
 export interface Checkpoint { size: number; root: string; note?: string }
 export interface Check { name: string; state: string; detail?: string; next?: string }
 export interface System {
