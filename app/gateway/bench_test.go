@@ -84,6 +84,15 @@ func BenchmarkRead(b *testing.B) {
 	b.Run("one-name", func(b *testing.B) {
 		query(b, protocol.JobQuery{View: protocol.Minimal, Limit: 256, NamePrefix: "task-00003"}, 1)
 	})
+	b.Run("common-name", func(b *testing.B) {
+		query(b, protocol.JobQuery{View: protocol.Minimal, Limit: 256, NamePrefix: "task-"}, 256)
+	})
+	b.Run("common-states", func(b *testing.B) {
+		query(b, protocol.JobQuery{View: protocol.Minimal, Limit: 256, States: []string{"submitted", "approved", "queued"}}, 256)
+	})
+	b.Run("common-name-and-tag", func(b *testing.B) {
+		query(b, protocol.JobQuery{View: protocol.Minimal, Limit: 256, NamePrefix: "task-", Tags: []protocol.Tag{{Key: "batch", Value: "3"}}}, 256)
+	})
 	b.Run("two-that-never-meet", func(b *testing.B) {
 		query(b, protocol.JobQuery{View: protocol.Minimal, Limit: 256, Tags: []protocol.Tag{{Key: "batch", Value: "3"}, {Key: "batch", Value: "4"}}}, 0)
 	})

@@ -97,7 +97,7 @@ func newFilter(p *party, plugin string, q protocol.JobQuery) *filter {
 		for _, l := range p.lent {
 			ids = append(ids, l.project.ID)
 		}
-		f.conds = append(f.conds, cond{test: "t.project IN (" + marks(len(ids)) + ")", args: ids, many: probe})
+		f.conds = append(f.conds, cond{test: "+t.project IN (" + marks(len(ids)) + ")", args: ids, many: probe})
 	} else if p.machine() {
 		f.conds = append(f.conds, cond{test: "0", source: "SELECT id FROM gateway_task WHERE 0"})
 	}
@@ -131,7 +131,7 @@ func (f *filter) name(prefix string) {
 	// A name that begins with the prefix lies between the prefix and the first text
 	// behind all of those.
 	end := prefix + "\U0010ffff"
-	f.conds = append(f.conds, cond{test: "t.name >= ? AND t.name < ? AND substr(t.name, 1, length(?)) = ?", args: []any{prefix, end, prefix, prefix},
+	f.conds = append(f.conds, cond{test: "+t.name >= ? AND +t.name < ? AND substr(t.name, 1, length(?)) = ?", args: []any{prefix, end, prefix, prefix},
 		source: "SELECT id FROM gateway_task WHERE " + f.column + " = ? AND name >= ? AND name < ?", sargs: []any{f.value, prefix, end}})
 }
 
@@ -164,10 +164,10 @@ func (f *filter) measure(tx *store.Tx) (none bool, err error) {
 	return false, nil
 }
 
-// run reads a page of at most limit tasks, fewer when their tags are long, and whether
-// there are more: over the rarest condition's index when it is rare, otherwise from the
-// newest task on, where a common condition soon fills a page.
-func (f *filter) run(tx *store.Tx, limit int, minimal bool) (list []task, more bool, err error) {
+// query finds the tasks of a page: over the rarest condition's index when it is rare,
+// otherwise from the newest task on, where a common condition soon fills a page. The plus
+// before a column keeps the database from going by that one instead.
+func (f *filter) query(limit int, minimal bool) (string, []any) {
 	var args []any
 	query := `SELECT ` + taskColumns + ` FROM gateway_task t WHERE `
 	if minimal { // each column of each row costs
@@ -190,7 +190,14 @@ func (f *filter) run(tx *store.Tx, limit int, minimal bool) (list []task, more b
 		query += " AND t.id < ?"
 		args = append(args, f.after)
 	}
-	rows, err := tx.Query(query+" ORDER BY t.id DESC LIMIT ?", append(args, limit+1)...)
+	return query + " ORDER BY t.id DESC LIMIT ?", append(args, limit)
+}
+
+// run reads a page of at most limit tasks, fewer when their tags are long, and whether
+// there are more.
+func (f *filter) run(tx *store.Tx, limit int, minimal bool) (list []task, more bool, err error) {
+	query, args := f.query(limit+1, minimal)
+	rows, err := tx.Query(query, args...)
 	if err != nil {
 		return nil, false, err
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"tresor/app/store"
 	"tresor/plugins/protocol"
 )
 
@@ -71,6 +72,74 @@ func TestFilters(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestHowPagesAreFound: whatever is asked for, the database goes by the one condition that
+// is rare or by the newest task, and sorts no more than that.
+func TestHowPagesAreFound(t *testing.T) {
+	h := newHouse(t)
+	_, who := h.hub("North hub")
+	got, err := h.g.party(ctx, who)
+	h.must(err)
+	all := protocol.JobQuery{NamePrefix: "n", States: []string{"queued", "held"}, Tags: []protocol.Tag{{Key: "k", Value: "v"}, {Key: "l", Any: true}}, After: "x"}
+	for _, c := range []struct {
+		name  string
+		q     protocol.JobQuery
+		rare  int // which of the conditions; -1: none
+		first string
+	}{
+		{"nothing asked for", protocol.JobQuery{}, -1, "gateway_task_principal (principal=?)"},
+		{"a common name", protocol.JobQuery{NamePrefix: "n"}, -1, "gateway_task_principal (principal=?)"},
+		{"a common state", protocol.JobQuery{States: []string{"queued"}}, -1, "gateway_task_principal_state (principal=? AND state=?)"},
+		{"everything common", all, -1, "gateway_task_principal"},
+		{"a rare state", all, 1, "sqlite_autoindex_gateway_task_1 (id=?"},
+		{"a rare name", all, 2, "sqlite_autoindex_gateway_task_1 (id=?"},
+		{"a rare tag", all, 3, "sqlite_autoindex_gateway_task_1 (id=?"},
+		{"a rare key", all, 4, "sqlite_autoindex_gateway_task_1 (id=?"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := newFilter(got, "tes", c.q)
+			for i := range f.conds {
+				f.conds[i].many = probe
+			}
+			if c.rare >= 0 {
+				f.conds[c.rare].many = 1
+				f.conds[0], f.conds[c.rare] = f.conds[c.rare], f.conds[0]
+			}
+			query, args := f.query(257, false)
+			steps := h.plan(query, args...)
+			if !strings.Contains(steps[0], c.first) {
+				t.Errorf("begins with %q, want %s", steps[0], c.first)
+			}
+			for _, step := range steps {
+				if strings.HasPrefix(step, "SCAN") || c.rare < 0 && strings.Contains(step, "TEMP B-TREE") {
+					t.Errorf("%q among %q", step, steps)
+				}
+			}
+		})
+	}
+}
+
+// plan are the steps by which the database answers a query.
+func (h *house) plan(query string, args ...any) (steps []string) {
+	h.t.Helper()
+	h.must(h.db.View(ctx, func(tx *store.Tx) error {
+		rows, err := tx.Query("EXPLAIN QUERY PLAN "+query, args...)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var id, parent, unused int
+			var step string
+			if err := rows.Scan(&id, &parent, &unused, &step); err != nil {
+				return err
+			}
+			steps = append(steps, step)
+		}
+		return rows.Err()
+	}))
+	return steps
 }
 
 // TestPages: bad queries, pages of large documents, and a project that was taken back.
