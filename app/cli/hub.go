@@ -83,6 +83,9 @@ func printHub(w io.Writer, h hubOverview) {
 	}
 	facts(w, "hub", h.Name, "address for nodes", h.Address, "key", h.Key, "nodes", fmt.Sprintf("%d, %d online", h.Nodes, h.Online),
 		"open tasks", strconv.Itoa(h.Open), "key change", rotation)
+	if h.Rotation != nil {
+		fmt.Fprintln(w, "next: nothing; the key changes by itself when all nodes know the new one")
+	}
 }
 
 func hubShow(e *env) *cobra.Command {

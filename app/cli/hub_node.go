@@ -70,11 +70,26 @@ func printHubNode(w io.Writer, n hubNodeView) {
 		confirmed += " by " + n.ConfirmedBy
 	}
 	facts(w, "node", n.Name, "id", n.ID, "state", n.State, "words", n.Words, "enrolled", when(&n.EnrolledAt), "confirmed", confirmed, "revoked", when(n.RevokedAt),
-		"reason", n.Reason, "last contact", when(n.LastContact), "address", n.Remote, "version", n.Version, "takes work", yes(n.Paused, "no: paused there", "yes"),
+		"reason", n.Reason, "last contact", when(n.LastContact), "address", n.Remote, "version", n.Version, "takes work", takesWork(n),
 		"plugins", strings.Join(n.Plugins, " "), "trouble", n.Trouble, "projects", strings.Join(n.Projects, " "), "open tasks", strconv.Itoa(n.Open))
 	if n.State == "unconfirmed" {
 		fmt.Fprintf(w, "next: compare the words with the node's operator; if they are the same: tresor hub node confirm %s\n", clean(n.Name))
 	}
+}
+
+// takesWork says what a node does with a task now.
+func takesWork(n hubNodeView) string {
+	switch {
+	case n.State == "revoked":
+		return "no: revoked"
+	case n.State == "unconfirmed":
+		return "no: not confirmed here"
+	case n.Paused:
+		return "no: paused there"
+	case n.State != "online":
+		return "when it is back"
+	}
+	return "yes"
 }
 
 func hubNodeAdd(e *env) *cobra.Command {

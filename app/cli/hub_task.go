@@ -205,10 +205,12 @@ func hubTaskResults(e *env) *cobra.Command {
 				rows = append(rows, []string{s.Node, s.File, size(s.Size), s.SHA256})
 			}
 			table(e.out, "node|file|size|sha-256", rows)
-			if len(saved) > 0 {
-				fmt.Fprintln(e.out, "next: tresor release verify FILE --key KEY-OF-THE-NODE")
+			next := "tresor release verify FILE --key KEY-OF-THE-NODE"
+			if len(saved) == 0 {
+				next = "tresor hub task show " + clean(t.ID) + " says whose turn it is, and what was deleted"
 			}
-			return nil
+			_, err := fmt.Fprintln(e.out, "next:", next)
+			return err
 		}}
 	c.Flags().StringVar(&dir, "to", ".", "folder for the zips")
 	return completes(e, c, someHubTasks)

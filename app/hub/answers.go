@@ -30,7 +30,7 @@ func (w *worker) failed(ctx context.Context, p part, err error, first bool) erro
 	case r.Code == wire.CodeStale && first:
 		return w.overtaken(ctx, p, r)
 	case r.Code.Final():
-		return w.refuse(ctx, p, string(r.Code), clip(r.Text, maxMessage), "")
+		return w.refuse(ctx, p, string(r.Code), sentence(r.Text), "")
 	case first && untouched(r.Code):
 		p.state = waiting
 	}
@@ -39,7 +39,7 @@ func (w *worker) failed(ctx context.Context, p part, err error, first bool) erro
 		if now.state == offered {
 			now.state = to
 		}
-		now.trouble = clip(r.Text, maxMessage)
+		now.trouble = sentence(r.Text)
 		if to == waiting && now.wanted {
 			now.state, now.tes = cancelled, model.Canceled
 		}
@@ -116,7 +116,7 @@ func (w *worker) overtaken(ctx context.Context, p part, stale *wire.Refusal) err
 	}
 	fresh, err := w.reissue(ctx, p, old, "")
 	if err == nil && fresh.Seq < old.Seq+wire.Window {
-		return w.refuse(ctx, p, string(stale.Code), clip(stale.Text, maxMessage), "")
+		return w.refuse(ctx, p, string(stale.Code), sentence(stale.Text), "")
 	}
 	return errors.Join(err, stale)
 }
@@ -179,5 +179,5 @@ func problem(a task.Answer) (code, text, correlation string) {
 	if text == "" {
 		text = "The node refused the task and gave no reason."
 	}
-	return code, text, correlation
+	return code, strings.TrimSpace(strings.TrimSuffix(text, note(code, correlation))), correlation
 }

@@ -40,7 +40,7 @@ func (s *Service) keepBodies(tx *store.Tx, rows []newPart) error {
 		}
 		done[r.body.sum] = true
 		if had += int64(len(r.body.body)); had > s.Pace.MaxBodies {
-			return fault.New(op, fault.Exhausted, "Large tasks that wait for their nodes take all the room that this hub has for them. Wait until some have been sent, or put large inputs into a dataset of the nodes.")
+			return fault.WithNext(fault.New(op, fault.Exhausted, "Large tasks that wait for their nodes take all the room that this hub has for them."), "Wait until some have been sent, or put large inputs into a dataset of the nodes.")
 		}
 		if _, err := tx.Exec(`INSERT INTO hub_body (sum, body) VALUES (?, ?) ON CONFLICT (sum) DO NOTHING`, r.body.sum, r.body.body); err != nil {
 			return err

@@ -23,7 +23,7 @@ const maxOpen = 5000 // tasks of one project that have not ended
 func (s *Service) create(ctx context.Context, c caller, t model.Task, key string) (string, error) {
 	const op = "hub.create"
 	if p := t.Tags["project"]; p != "" && p != c.projectSlug && p != c.project {
-		return "", fault.New(op, fault.Invalid, "The tag project names %q, but this token is for the project %s. Leave the tag out.", clip(p, 60), c.projectSlug)
+		return "", fault.WithNext(fault.New(op, fault.Invalid, "The tag project names %q, but this token is for the project %s.", clip(p, 60), c.projectSlug), "Leave the tag out.")
 	}
 	if len(key) > 200 {
 		return "", fault.New(op, fault.Invalid, "The Idempotency-Key is longer than 200 bytes.")
@@ -32,7 +32,7 @@ func (s *Service) create(ctx context.Context, c caller, t model.Task, key string
 		return id, err
 	}
 	if !c.open {
-		return "", fault.New(op, fault.Conflict, "The project %s is closed: it takes no new tasks.", c.projectSlug)
+		return "", fault.WithNext(fault.New(op, fault.Conflict, "The project %s is closed: it takes no new tasks.", c.projectSlug), "Ask the hub's operator to open it again.")
 	}
 	nodes, err := s.targets(ctx, c, t)
 	if err != nil {
@@ -67,7 +67,7 @@ func (s *Service) repeated(ctx context.Context, op string, c caller, t model.Tas
 		return "", nil
 	}
 	if err == nil && document != string(model.AppendRequest(nil, &t)) {
-		return "", fault.New(op, fault.Conflict, "This Idempotency-Key was used for another task. Use a new one.")
+		return "", fault.WithNext(fault.New(op, fault.Conflict, "This Idempotency-Key was used for another task."), "Use a new one.")
 	}
 	return id, err
 }
@@ -94,10 +94,10 @@ func (s *Service) targets(ctx context.Context, c caller, t model.Task) ([]Projec
 	tag, named := t.Tags[nodesTag]
 	if !named || strings.TrimSpace(tag) == "" {
 		if len(nodes) == 0 && len(left) > 0 {
-			return nil, fault.New(op, fault.Conflict, "No node of the project %s takes tasks: %s revoked this hub. Ask the hub's operator.", p.Slug, strings.Join(left, ", "))
+			return nil, fault.WithNext(fault.New(op, fault.Conflict, "No node of the project %s takes tasks: %s revoked this hub.", p.Slug, strings.Join(left, ", ")), "Ask the hub's operator.")
 		}
 		if len(nodes) == 0 {
-			return nil, fault.New(op, fault.Conflict, "The project %s has no nodes yet. Ask the hub's operator to add some.", p.Slug)
+			return nil, fault.WithNext(fault.New(op, fault.Conflict, "The project %s has no nodes yet.", p.Slug), "Ask the hub's operator to add some.")
 		}
 		return nodes, nil
 	}
@@ -138,7 +138,7 @@ func (s *Service) keep(ctx context.Context, op string, c caller, id string, t mo
 			return err
 		}
 		if open >= maxOpen {
-			return fault.New(op, fault.Exhausted, "The project has %d tasks that have not ended. Wait for some, or cancel them.", open)
+			return fault.WithNext(fault.New(op, fault.Exhausted, "The project has %d tasks that have not ended.", open), "Wait for some, or cancel them.")
 		}
 		now := store.Millis(tx.Now())
 		_, err := tx.Exec(`INSERT INTO hub_task (id, project, person, person_name, name, state, document, repeat, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, nullif(?, ''), ?)`,

@@ -53,7 +53,7 @@ func (s *Service) ConfirmNode(ctx context.Context, actor access.Actor, node stri
 		return n, err
 	}
 	if n.RevokedAt != nil {
-		return n, fault.New(op, fault.Conflict, "The node %s was revoked, or has revoked this hub. It has to enrol again.", n.Name)
+		return n, fault.WithNext(fault.New(op, fault.Conflict, "The node %s was revoked, or has revoked this hub.", n.Name), "Enrol it again with a new code.")
 	}
 	if n.ConfirmedAt != nil {
 		return n, nil

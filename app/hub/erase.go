@@ -41,7 +41,7 @@ func (s *Service) DeleteResults(ctx context.Context, actor access.Actor, id, nod
 	}
 	n, err := s.doom(ctx, actor, actor.Handle, chosen)
 	if err == nil && n == 0 {
-		err = fault.New(op, fault.Conflict, "There is no result of this task here to delete.")
+		err = fault.WithNext(fault.New(op, fault.Conflict, "There is no result of this task here to delete."), "The task says what its nodes have released, and what was deleted already.")
 	}
 	if err != nil {
 		return Task{}, fault.Wrap(op, err)

@@ -22,7 +22,7 @@ func trouble(err error) string {
 	case errors.As(err, &bad):
 		return bad.why
 	case errors.As(err, &r):
-		return clip(r.Text, maxMessage)
+		return sentence(r.Text)
 	case errors.As(err, &status):
 		return status.Error()
 	case errors.Is(err, context.DeadlineExceeded):

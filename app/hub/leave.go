@@ -74,10 +74,14 @@ func (p part) away(seen *time.Time) string {
 // turn says whom a part waits for; empty when it waits for nobody.
 func (p part) turn(name string, seen *time.Time, online, fetching bool) string {
 	switch {
-	case p.over() || p.left:
+	case p.over():
 		return ""
+	case p.left:
+		return "Nobody waits for " + name + " any more. It is told to stop when it is back."
 	case p.state == waiting && !online:
 		return name + " has to connect to this hub: the task is sent then." + p.away(seen)
+	case p.state == waiting && p.trouble != "":
+		return "This hub sends the task again until " + name + " takes it."
 	case p.state == waiting:
 		return "This hub sends the task next."
 	case !online:

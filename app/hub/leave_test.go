@@ -52,7 +52,7 @@ func TestNobodyWaitsForEver(t *testing.T) {
 	if _, err := r.s.End(t.Context(), r.rosa, id); err != nil {
 		t.Errorf("twice: %v", err)
 	}
-	if p := r.part(id, "east"); p.State != "CANCELED" || p.Turn != "" {
+	if p := r.part(id, "east"); p.State != "CANCELED" || !strings.HasPrefix(p.Turn, "Nobody waits for east any more") {
 		t.Errorf("%+v", p)
 	}
 	_, _, body := r.get("/ga4gh/tes/v1/tasks/" + id + "?view=FULL")
@@ -137,7 +137,8 @@ func TestTurn(t *testing.T) {
 		{part{state: accepted, wanted: true}, true, false, "This hub tells"},
 		{part{state: accepted, wanted: true, cancelled: true, tes: model.Running}, true, false, "has to end it"},
 		{part{state: ended}, true, false, ""}, {part{state: denied}, true, false, ""}, {part{state: cancelled}, true, false, ""},
-		{part{state: accepted, left: true}, true, false, ""},
+		{part{state: accepted, left: true}, true, false, "Nobody waits for north any more."},
+		{part{state: waiting, trouble: "Busy."}, true, false, "until north takes it"},
 	} {
 		if got := c.p.turn("north", nil, c.online, c.fetching); (c.says == "") != (got == "") || !strings.Contains(got, c.says) {
 			t.Errorf("%+v: %q", c.p, got)

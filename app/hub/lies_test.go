@@ -54,7 +54,7 @@ func TestLyingStates(t *testing.T) {
 		{"a refusal", func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(503)
 			_, _ = w.Write(wire.Refuse(wire.CodePaused, "paused by ada").Encode())
-		}, "paused by ada"},
+		}, "Paused by ada."},
 		{"500 with bad words", func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(500)
 			fmt.Fprint(w, "{\"detail\":\"line\\nbreak \\u202e and bell \\u0007\"}")

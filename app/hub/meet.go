@@ -27,9 +27,9 @@ func (w *worker) touch(ctx context.Context, at int64) {
 	}
 }
 
-// meet reads how the node is and what it publishes. What has not changed is written
-// down once a minute, so that many looks cost little.
-func (w *worker) meet(ctx context.Context) {
+// meet reads how the node is and what it publishes; false when it could not. What has
+// not changed is written down once a minute, so that many looks cost little.
+func (w *worker) meet(ctx context.Context) bool {
 	var f facts
 	var c *task.Catalogue
 	body, err := w.get(ctx, task.PathPing, wire.MaxMessage)
@@ -41,7 +41,7 @@ func (w *worker) meet(ctx context.Context) {
 		}
 	}
 	if ctx.Err() != nil {
-		return
+		return false
 	}
 	if err != nil {
 		f.Trouble, f.Paused = trouble(err), f.Paused || errors.Is(err, wire.For(wire.CodePaused))
@@ -49,15 +49,16 @@ func (w *worker) meet(ctx context.Context) {
 	}
 	now := w.s.Now()
 	if c == nil && reflect.DeepEqual(f, w.met) && now.Sub(w.kept) < time.Minute {
-		return
+		return err == nil
 	}
 	werr := w.s.DB.Update(ctx, func(tx *store.Tx) error { return w.s.putFacts(tx, w.node, f, c, err == nil) })
 	if werr != nil {
 		w.tag = ""
 		w.s.Logger.Error("a node's pages were not kept", "node", w.node, "error", werr)
-		return
+		return false
 	}
 	w.met, w.kept = f, now
+	return err == nil
 }
 
 // published reads the catalogue; nil when it is the one that was read last.

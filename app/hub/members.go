@@ -45,7 +45,7 @@ func (s *Service) SetMember(ctx context.Context, actor access.Actor, idOrSlug, p
 			return err
 		}
 		if who.Disabled {
-			return fault.New(op, fault.Conflict, "The account of %s is disabled. Enable it before you make them a member.", who.Name)
+			return fault.WithNext(fault.New(op, fault.Conflict, "The account of %s is disabled.", who.Name), "Enable it before you make them a member.")
 		}
 		after, err := MembershipsOf(tx, who.ID)
 		if err != nil {
@@ -78,7 +78,7 @@ func (s *Service) DropMember(ctx context.Context, actor access.Actor, idOrSlug, 
 			return err
 		}
 		if n, _ := r.RowsAffected(); n == 0 {
-			return fault.New(op, fault.NotFound, "This person is not a member of the project %s.", p.Slug)
+			return fault.WithNext(fault.New(op, fault.NotFound, "This person is not a member of the project %s.", p.Slug), "The project lists its members.")
 		}
 		if _, err := tx.Exec(`UPDATE hub_token SET revoked_at = ? WHERE project = ? AND person = ? AND revoked_at IS NULL`, store.Millis(tx.Now()), p.ID, person); err != nil {
 			return err

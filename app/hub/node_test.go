@@ -45,7 +45,9 @@ type fakeTask struct {
 	messages           []string
 }
 
-func newFakeNode(t testing.TB, name string) *fakeNode { return newFakeNodeOf(t, name, fedtest.Lively()) }
+func newFakeNode(t testing.TB, name string) *fakeNode {
+	return newFakeNodeOf(t, name, fedtest.Lively())
+}
 
 func newFakeNodeOf(t testing.TB, name string, l link.Limits) *fakeNode {
 	return &fakeNode{Node: fedtest.NewNode(t, l), t: t, name: name, tasks: map[string]*fakeTask{}, orders: map[string]int{}, released: map[string]string{}}

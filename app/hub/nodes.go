@@ -38,7 +38,8 @@ func (s *Service) Nodes(ctx context.Context, actor access.Actor) ([]Node, error)
 	return all, fault.Wrap(op, err)
 }
 
-// Node shows one node by id or name.
+// Node shows one node by id or name. Of two with one name it is the one that is not
+// revoked.
 func (s *Service) Node(ctx context.Context, actor access.Actor, idOrName string) (Node, error) {
 	const op = "hub.Node"
 	all, err := s.Nodes(ctx, actor)
@@ -49,17 +50,16 @@ func (s *Service) Node(ctx context.Context, actor access.Actor, idOrName string)
 }
 
 func pick(op string, all []Node, idOrName string) (Node, error) {
-	for _, n := range all {
-		if n.ID == idOrName {
-			return n, nil
+	for _, is := range []func(n Node) bool{
+		func(n Node) bool { return n.ID == idOrName },
+		func(n Node) bool { return n.Name == idOrName && n.RevokedAt == nil },
+		func(n Node) bool { return n.Name == idOrName },
+	} {
+		if i := slices.IndexFunc(all, is); i >= 0 {
+			return all[i], nil
 		}
 	}
-	for _, n := range all {
-		if n.Name == idOrName && n.RevokedAt == nil {
-			return n, nil
-		}
-	}
-	return Node{}, fault.New(op, fault.NotFound, "There is no node %q. Look at the list of nodes for its name.", clip(idOrName, 80))
+	return Node{}, fault.WithNext(fault.New(op, fault.NotFound, "There is no node %q.", clip(idOrName, 80)), "Look at the list of nodes for its name.")
 }
 
 // record is what the database knows of a node beyond its keys.

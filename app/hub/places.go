@@ -71,18 +71,21 @@ func (s *Service) SetNode(ctx context.Context, actor access.Actor, idOrSlug, nod
 		return Project{}, err
 	}
 	return s.change(ctx, op, actor, idOrSlug, func(tx *store.Tx, p Project) error {
-		if n.RevokedAt != nil || n.ConfirmedAt == nil {
-			return fault.New(op, fault.Conflict, "The node %s is %s. Compare its words with its operator and confirm it first.", n.Name, n.State)
+		if n.RevokedAt != nil {
+			return fault.WithNext(fault.New(op, fault.Conflict, "The node %s was revoked, or has revoked this hub.", n.Name), "Enrol it again with a new code.")
+		}
+		if n.ConfirmedAt == nil {
+			return fault.WithNext(fault.New(op, fault.Conflict, "The node %s is not confirmed yet.", n.Name), "Compare its words with its operator, then confirm it.")
 		}
 		if !slugForm.MatchString(remote) {
-			return fault.New(op, fault.Invalid, "%q is not the short name of a project at the node %s. Its catalogue lists them.", clip(remote, 60), n.Name)
+			return fault.WithNext(fault.New(op, fault.Invalid, "%q is not the short name of a project at the node %s.", clip(remote, 60), n.Name), "Its catalogue lists them.")
 		}
 		if !nodeTag.MatchString(n.Name) {
-			return fault.New(op, fault.Invalid, "The name of the node %s cannot stand in the tag tres. Enrol it with a name of letters, digits, dots, dashes and spaces.", n.Name)
+			return fault.WithNext(fault.New(op, fault.Invalid, "The name of the node %s cannot stand in the tag tres.", n.Name), "Enrol it with a name of letters, digits, dots, dashes and spaces.")
 		}
 		for _, other := range p.Nodes {
 			if strings.EqualFold(other.Name, n.Name) && other.Node != n.ID {
-				return fault.New(op, fault.Conflict, "The project has another node %s already. Two of one name cannot be told apart in the tag tres.", n.Name)
+				return fault.WithNext(fault.New(op, fault.Conflict, "The project has another node %s already. Two of one name cannot be told apart in the tag tres.", n.Name), "Take that one out first, or enrol this one under another name.")
 			}
 		}
 		_, err := tx.Exec(`INSERT INTO hub_project_node (project, node, remote, added_at, added_by) VALUES (?, ?, ?, ?, ?)
@@ -113,7 +116,7 @@ func (s *Service) DropNode(ctx context.Context, actor access.Actor, idOrSlug, no
 			return err
 		}
 		if rows, _ := r.RowsAffected(); rows == 0 {
-			return fault.New(op, fault.NotFound, "The project %s does not run at the node %s.", p.Slug, n.Name)
+			return fault.WithNext(fault.New(op, fault.NotFound, "The project %s does not run at the node %s.", p.Slug, n.Name), "The project lists its nodes.")
 		}
 		return s.because(tx, reason, audit.By(actor, "hub-project.node-dropped", projectSubject(p.ID), p.ID, "node", n.ID))
 	})

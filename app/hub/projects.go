@@ -33,7 +33,7 @@ func (s *Service) CreateProject(ctx context.Context, actor access.Actor, d Proje
 		return Project{}, fault.Wrap(op, err)
 	}
 	if !slugForm.MatchString(d.Slug) {
-		return Project{}, fault.New(op, fault.Invalid, "%q is not a short name. Use 2 to 40 lower-case letters, digits and hyphens, starting with a letter.", clip(d.Slug, 60))
+		return Project{}, fault.WithNext(fault.New(op, fault.Invalid, "%q is not a short name.", clip(d.Slug, 60)), "Use 2 to 40 lower-case letters, digits and hyphens, starting with a letter.")
 	}
 	if d.Name == "" {
 		d.Name = d.Slug
@@ -47,7 +47,7 @@ func (s *Service) CreateProject(ctx context.Context, actor access.Actor, d Proje
 		_, err := tx.Exec(`INSERT INTO hub_project (id, slug, name, state, created_at, created_by) VALUES (?, ?, ?, 'open', ?, ?)`,
 			id, d.Slug, d.Name, store.Millis(tx.Now()), actor.ID)
 		if store.Duplicate(err) {
-			return fault.New(op, fault.Conflict, "There is a project %s already. Choose another short name.", d.Slug)
+			return fault.WithNext(fault.New(op, fault.Conflict, "There is a project %s already.", d.Slug), "Choose another short name.")
 		}
 		if err != nil {
 			return err
@@ -75,7 +75,7 @@ func (s *Service) ChangeProject(ctx context.Context, actor access.Actor, idOrSlu
 			return err
 		}
 		if p.State != Open && p.State != Closed {
-			return fault.New(op, fault.Invalid, "%q is not a state of a project. Choose open or closed.", clip(p.State, 40))
+			return fault.WithNext(fault.New(op, fault.Invalid, "%q is not a state of a project.", clip(p.State, 40)), "Choose open or closed.")
 		}
 		if _, err := tx.Exec(`UPDATE hub_project SET name = ?, state = ? WHERE id = ?`, p.Name, p.State, p.ID); err != nil {
 			return err

@@ -41,10 +41,9 @@ func (w *worker) questions() func(context.Context) time.Duration {
 		}
 		now := w.s.Now()
 		if !now.Before(again) {
-			w.meet(ctx)
-			again = now.Add(w.s.Pace.Catalogue)
-			if w.tag != "" {
-				again = now.Add(w.s.Pace.Glance)
+			again = now.Add(w.s.Pace.Glance)
+			if w.meet(ctx) && w.tag == "" {
+				again = now.Add(w.s.Pace.Catalogue)
 			}
 		}
 		next := w.ask(ctx, paces)

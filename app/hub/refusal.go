@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"strings"
 
 	"tresor/app/fault"
 	"tresor/fed/wire"
@@ -87,9 +86,5 @@ func refused(op string, err error) error {
 	case wire.CodeOffline, wire.CodeBusy:
 		kind = fault.Unavailable
 	}
-	text := r.Text
-	if text != "" {
-		text = strings.ToUpper(text[:1]) + text[1:] + "."
-	}
-	return fault.Kinded(op, kind, err, "%s", text)
+	return fault.Kinded(op, kind, err, "%s", sentence(r.Text))
 }

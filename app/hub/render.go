@@ -165,7 +165,11 @@ func linesOf(p part, name string, online bool) []string {
 		add("The node is not connected. What is shown is its last word.")
 	}
 	if p.text != "" {
-		add(withReference(p.text, p.code, p.correlation))
+		text := p.text
+		if p.code != "" {
+			text += " " + note(p.code, p.correlation)
+		}
+		add(text)
 	}
 	if p.trouble != "" {
 		add(p.trouble)
@@ -176,17 +180,12 @@ func linesOf(p part, name string, online bool) []string {
 	return lines
 }
 
-// withReference adds code and reference to a node's text, unless it ends with them
-// already.
-func withReference(text, code, reference string) string {
-	note := "(" + code + ")"
+// note is how a text ends that names the code of a refusal, and by what it is found.
+func note(code, reference string) string {
 	if reference != "" {
-		note = "(" + code + "; reference " + reference + ")"
+		code += "; reference " + reference
 	}
-	if code == "" || strings.HasSuffix(text, note) {
-		return text
-	}
-	return text + " " + note
+	return "(" + code + ")"
 }
 
 // inProject hides tasks of other projects, also from those who are members there:

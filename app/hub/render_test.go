@@ -1,19 +1,40 @@
 package hub
 
-import "testing"
+import (
+	"testing"
 
-// TestWithReference: a reference stands once, whoever wrote it.
-func TestWithReference(t *testing.T) {
-	for name, c := range map[string]struct{ text, code, reference, want string }{
-		"neither":           {"No.", "", "", "No."},
-		"a code":            {"No.", "revoked", "", "No. (revoked)"},
-		"both":              {"No.", "no-project", "r1", "No. (no-project; reference r1)"},
-		"the node wrote it": {"No. (no-project; reference r1)", "no-project", "r1", "No. (no-project; reference r1)"},
-		"another one's":     {"No. (no-project; reference r0)", "no-project", "r1", "No. (no-project; reference r0) (no-project; reference r1)"},
-		"the code, no more": {"No. (revoked)", "revoked", "", "No. (revoked)"},
+	"tresor/fed/task"
+)
+
+// TestProblem: code and reference are read from wherever a node wrote them, and the text
+// does not say them again.
+func TestProblem(t *testing.T) {
+	head := map[string][]string{"Tresor-Refusal": {"quota"}, "Tresor-Correlation": {"c1"}}
+	for name, c := range map[string]struct {
+		header map[string][]string
+		body   string
+		want   [3]string
+	}{
+		"a problem document":         {head, `{"detail":"Too many tasks. (quota; reference c1)"}`, [3]string{"quota", "Too many tasks.", "c1"}},
+		"code in the body":           {nil, `{"detail":"Too many. (quota)","code":"quota"}`, [3]string{"quota", "Too many.", ""}},
+		"another's code in brackets": {head, `{"detail":"Too many. (other)"}`, [3]string{"quota", "Too many. (other)", "c1"}},
+		"a plain text":               {map[string][]string{"Content-Type": {"text/plain; charset=utf-8"}}, "no\n", [3]string{"refused", "no", ""}},
+		"nothing":                    {nil, "", [3]string{"refused", "The node refused the task and gave no reason.", ""}},
 	} {
-		if got := withReference(c.text, c.code, c.reference); got != c.want {
+		code, text, reference := problem(task.Answer{Status: 400, Header: c.header, Body: []byte(c.body)})
+		if got := [3]string{code, text, reference}; got != c.want {
 			t.Errorf("%s: %q", name, got)
+		}
+	}
+	if note("quota", "c1") != "(quota; reference c1)" || note("quota", "") != "(quota)" {
+		t.Error(note("quota", "c1"))
+	}
+}
+
+func TestSentence(t *testing.T) {
+	for text, want := range map[string]string{"": "", "no": "No.", "is so.": "Is so.", "österreich": "Österreich.", "Two. Words": "Two. Words."} {
+		if got := sentence(text); got != want {
+			t.Errorf("%q: %q", text, got)
 		}
 	}
 }

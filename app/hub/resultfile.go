@@ -54,29 +54,29 @@ func (s *Service) Result(ctx context.Context, actor access.Actor, id, node strin
 			return s.openResult(ctx, op, actor, t, p)
 		}
 	}
-	return nil, fault.New(op, fault.NotFound, "The task has no part at a node %q.", clip(node, 60))
+	return nil, fault.WithNext(fault.New(op, fault.NotFound, "The task has no part at a node %q.", clip(node, 60)), "The task lists its nodes.")
 }
 
 func (s *Service) openResult(ctx context.Context, op string, actor access.Actor, t Task, p Part) (*ResultFile, error) {
 	switch {
 	case p.Result == nil:
-		return nil, fault.New(op, fault.NotFound, "The node %s has released nothing of this task.", p.Name)
+		return nil, fault.WithNext(fault.New(op, fault.NotFound, "The node %s has released nothing of this task.", p.Name), "The task says whose turn it is.")
 	case p.Result.State == "wanted":
 		s.wake(p.Node)
-		return nil, fault.New(op, fault.Unavailable, "The result of the node %s is being fetched. Try again in a moment.", p.Name)
+		return nil, fault.WithNext(fault.New(op, fault.Unavailable, "The result of the node %s is being fetched.", p.Name), "Try again in a moment.")
 	case p.Result.State == "deleted":
 		return nil, fault.Kinded(op, fault.NotFound, ErrDeleted, "%s", goneText(p.Name, p.Result))
 	case p.Result.State == "refused":
-		return nil, fault.New(op, fault.Conflict, "The result of the node %s could not be taken: %s", p.Name, p.Result.Trouble)
+		return nil, fault.WithNext(fault.New(op, fault.Conflict, "The result of the node %s could not be taken: %s", p.Name, p.Result.Trouble), "The node still has its release: ask its operator.")
 	}
 	f, err := os.Open(s.resultFile(t.ID, p.Node))
 	if err != nil {
-		return nil, fault.Kinded(op, fault.Internal, err, "The result of the node %s is missing on this hub's disk.", p.Name)
+		return nil, fault.WithNext(fault.Kinded(op, fault.Internal, err, "The result of the node %s is missing on this hub's disk.", p.Name), "The node still has its release: ask its operator, or put the results back from a backup.")
 	}
 	sum, err := hashOf(f)
 	if err != nil || sum != p.Result.SHA256 {
 		f.Close()
-		return nil, fault.Kinded(op, fault.Internal, err, "The result of the node %s is damaged on this hub's disk. The node still has the release %s.", p.Name, p.Result.Release)
+		return nil, fault.WithNext(fault.Kinded(op, fault.Internal, err, "The result of the node %s is damaged on this hub's disk.", p.Name), "The node still has its release: ask its operator, or put the results back from a backup.")
 	}
 	err = s.DB.Update(ctx, func(tx *store.Tx) error {
 		return s.note(tx, actor, "result.opened", "task:"+t.ID, t.Project, "node", p.Node)

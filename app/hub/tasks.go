@@ -21,7 +21,7 @@ func (s *Service) Tasks(ctx context.Context, actor access.Actor, f TaskFilter) (
 		return nil, fault.Wrap(op, err)
 	}
 	if f.State != "" && !model.State(f.State).Valid() {
-		return nil, fault.New(op, fault.Invalid, "%q is not a state of a task. Ask for one such as RUNNING or COMPLETE.", clip(f.State, 40))
+		return nil, fault.WithNext(fault.New(op, fault.Invalid, "%q is not a state of a task.", clip(f.State, 40)), "Ask for one such as RUNNING or COMPLETE.")
 	}
 	if f.Limit <= 0 {
 		f.Limit = 50

@@ -19,6 +19,17 @@ func clean(s string) string {
 	}, s))
 }
 
+// sentence makes a refusal of the federation, which begins small and ends without a
+// full stop, one for a page.
+func sentence(text string) string {
+	text = clip(text, maxMessage)
+	if text == "" {
+		return ""
+	}
+	first, size := utf8.DecodeRuneInString(text)
+	return string(unicode.ToUpper(first)) + strings.TrimSuffix(text[size:], ".") + "."
+}
+
 // clip cleans and shortens words from outside to at most n bytes.
 func clip(s string, n int) string {
 	if len(s) > 4*n { // cleaning never needs more

@@ -123,7 +123,7 @@ func (h *Hub) welcome(r *http.Request, c *link.Conn, id Identity, ch wire.Challe
 		return err
 	}
 	if key != hello.Node {
-		return wire.Refuse(wire.CodeUnknown, "the key is not enrolled here: enrol with a code first")
+		return wire.Refuse(wire.CodeUnknown, "the key is not enrolled: enrol with a code first")
 	}
 	if hello.Leaves() {
 		return h.farewell(r, c, id, p, hello)

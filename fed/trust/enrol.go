@@ -19,7 +19,7 @@ func (b *Book) Admit(ctx context.Context, e wire.Enrol) (Peer, Code, error) {
 		return Peer{}, c, err
 	}
 	if !ok {
-		return Peer{}, c, wire.Refuse(wire.CodeNoCode, "this hub does not know the code: make it here, or type it here first")
+		return Peer{}, c, wire.Refuse(wire.CodeNoCode, "the hub does not know the code: make one at the hub, or type this one there first")
 	}
 	if err := e.Proves(c.Secret); err != nil {
 		return Peer{}, c, err

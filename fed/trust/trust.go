@@ -152,10 +152,10 @@ func (b *Book) holder(id wire.KeyID) (Peer, wire.Key, error) {
 	p, ok := b.peers[at.peer]
 	b.mu.RUnlock()
 	if !ok {
-		return Peer{}, wire.Key{}, wire.Refuse(wire.CodeUnknown, "the key %s is not enrolled here: enrol with a code first", id)
+		return Peer{}, wire.Key{}, wire.Refuse(wire.CodeUnknown, "the key %s is not enrolled: enrol with a code first", id)
 	}
 	if !p.Revoked.IsZero() {
-		return Peer{}, wire.Key{}, wire.Refuse(wire.CodeRevoked, "%s was revoked here: ask its operator, then enrol again with a new key", p.Name)
+		return Peer{}, wire.Key{}, wire.Refuse(wire.CodeRevoked, "%s was revoked: ask the operator who did it, then enrol again with a new key", p.Name)
 	}
 	pin := p.Pins[at.pin]
 	return p, pin.Key, b.good(pin)
@@ -163,7 +163,7 @@ func (b *Book) holder(id wire.KeyID) (Peer, wire.Key, error) {
 
 func (b *Book) good(pin Pin) error {
 	if !pin.Revoked.IsZero() {
-		return wire.Refuse(wire.CodeRevoked, "the key %s was revoked here: enrol again with a new key", pin.Key.ID())
+		return wire.Refuse(wire.CodeRevoked, "the key %s was revoked: enrol again with a new key", pin.Key.ID())
 	}
 	if !pin.Until.IsZero() && b.now().After(pin.Until) {
 		return wire.Refuse(wire.CodeKeyExpired, "the key %s was replaced: use the new key", pin.Key.ID())
