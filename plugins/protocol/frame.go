@@ -59,13 +59,12 @@ func pack(h header, v any) ([]byte, error) {
 	if size > MaxMessage || len(parts) > maxParts {
 		return nil, errLarge
 	}
-	head, err := json.Marshal(h)
+	b, err := h.append(make([]byte, 4, 4+128+size+8*len(parts)))
 	if err != nil {
 		return nil, err
 	}
-	b := make([]byte, 4, 4+len(head)+size)
-	binary.BigEndian.PutUint32(b, uint32(len(head)))
-	b = append(append(b, head...), body...)
+	binary.BigEndian.PutUint32(b, uint32(len(b)-4))
+	b = append(b, body...)
 	for _, p := range parts {
 		b = append(b, p...)
 	}
@@ -93,7 +92,10 @@ func unpack(b []byte) (frame, error) {
 		return frame{}, errFrame
 	}
 	var f frame
-	if json.Unmarshal(b[:n], &f.header) != nil || f.size() != len(b)-int(n) {
+	if !f.quick(b[:n]) && json.Unmarshal(b[:n], &f.header) != nil {
+		return frame{}, errFrame
+	}
+	if f.size() != len(b)-int(n) {
 		return frame{}, errFrame
 	}
 	f.fill(b[n:])

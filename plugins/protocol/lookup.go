@@ -38,7 +38,6 @@ const (
 var (
 	lookupPath = regexp.MustCompile(`^(/([A-Za-z0-9._-]+|\{id\}))+$`)
 	lookupWord = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]{0,39}$`)
-	jobID      = regexp.MustCompile(`^[A-Za-z0-9._-]{1,100}$`)
 )
 
 // checkLookups refuses declarations that are too many, in doubt or not clear.
@@ -110,7 +109,19 @@ func (l Lookup) match(path string) (id string, ok bool) {
 	if ok {
 		id, ok = strings.CutSuffix(id, after)
 	}
-	return id, ok && jobID.MatchString(id) && id != "." && id != ".."
+	return id, ok && jobID(id)
+}
+
+// jobID reports whether s may be the id of a job in a path.
+func jobID(s string) bool {
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '.', c == '-', c == '_':
+		default:
+			return false
+		}
+	}
+	return s != "" && len(s) <= maxLookup && s != "." && s != ".."
 }
 
 // view reads the view from a query. What a plugin might refuse is left to it.

@@ -2,7 +2,6 @@ package protocol
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"reflect"
 	"strings"
@@ -98,26 +97,9 @@ func FuzzLookup(f *testing.F) {
 	f.Add("/jobs//state", "%")
 	f.Fuzz(func(t *testing.T, path, query string) {
 		for _, l := range []Lookup{oneJob, inJob, page} {
-			if a := l.question(Request{Method: l.Method, Path: path, Query: query}); a != nil && a.State != nil && (!jobID.MatchString(a.State.ID) || !strings.Contains(path, a.State.ID)) {
+			if a := l.question(Request{Method: l.Method, Path: path, Query: query}); a != nil && a.State != nil && (!jobID(a.State.ID) || !strings.Contains(path, a.State.ID)) {
 				t.Errorf("%q asks for %q", path, a.State.ID)
 			}
-		}
-	})
-}
-
-// FuzzPage: what the quick way reads is what the slow one reads.
-func FuzzPage(f *testing.F) {
-	for _, s := range []string{`{"jobs":[]}`, `{"jobs":[{"id":"1","state":"held"}]}`, `{"jobs":[{"id":"1","state":"held"},{"id":"2","state":"queued"}],"next":"2"}`,
-		`{"jobs":[{"id":"1","state":"held"},]}`, `{"jobs":[{"id":"1","state":"held","name":"n"}]}`, `{"jobs":[{"id":"\u0031","state":"held"}]}`, `{"jobs":[],"next":"a"}x`, `{"jobs":[`, ``} {
-		f.Add([]byte(s))
-	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		var quick, slow JobPage
-		if !quick.quick(b) {
-			return
-		}
-		if err := json.Unmarshal(b, &slow); err != nil || !reflect.DeepEqual(quick, slow) {
-			t.Errorf("%q: %+v, and %+v (%v)", b, quick, slow, err)
 		}
 	})
 }
