@@ -87,17 +87,25 @@ func (d *DB) View(ctx context.Context, fn func(*Tx) error) error {
 	if d.writer.isStopped() {
 		return stopping("store.View")
 	}
-	tx, err := d.reader.BeginTx(ctx, nil)
+	conn, err := d.reader.Conn(ctx)
+	if err != nil {
+		return classify("store.View", err)
+	}
+	defer conn.Close() // gives it back
+	// The driver starts a goroutine for each statement whose context can end. For what
+	// is over at once, that is most of its cost.
+	brief := context.WithoutCancel(ctx)
+	tx, err := conn.BeginTx(brief, nil)
 	if err != nil {
 		return classify("store.View", err)
 	}
 	kept := func(query string) *sql.Stmt {
 		if st := d.kept.get(query); st != nil {
-			return tx.StmtContext(ctx, st)
+			return tx.StmtContext(brief, st)
 		}
 		return nil
 	}
-	t := &Tx{ctx: ctx, tx: tx, kept: kept, now: d.now().UTC().Truncate(time.Millisecond)}
+	t := &Tx{ctx: ctx, brief: brief, tx: tx, kept: kept, now: d.now().UTC().Truncate(time.Millisecond)}
 	defer func() {
 		t.ended.Store(true)
 		_ = tx.Rollback() // nothing was written; the error could only say so

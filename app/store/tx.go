@@ -12,6 +12,7 @@ import (
 // and must stay in that function's goroutine; used later, it fails.
 type Tx struct {
 	ctx   context.Context
+	brief context.Context // ctx without its end, for compiled statements of at most one row
 	tx    *sql.Tx
 	kept  func(query string) *sql.Stmt // a compiled statement of this transaction's connection, or nil
 	now   time.Time
@@ -48,6 +49,9 @@ func (t *Tx) QueryRow(query string, args ...any) *sql.Row {
 		cancel()
 	}
 	if st := t.kept(query); st != nil {
+		if ctx == t.ctx {
+			ctx = t.brief
+		}
 		return st.QueryRowContext(ctx, args...)
 	}
 	return t.tx.QueryRowContext(ctx, query, args...)

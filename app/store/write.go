@@ -119,7 +119,8 @@ func (w *writer) join(ctx context.Context, fn func(*Tx) error) (*Tx, *group, err
 		return nil, nil, err
 	}
 	g := w.open
-	t := &Tx{ctx: context.WithoutCancel(ctx), tx: g.tx, kept: w.kept.get, now: w.moment()}
+	ctx = context.WithoutCancel(ctx)
+	t := &Tx{ctx: ctx, brief: ctx, tx: g.tx, kept: w.kept.get, now: w.moment()}
 	if _, err := t.Exec("SAVEPOINT member"); err != nil {
 		return nil, nil, w.broken(err)
 	}
