@@ -51,8 +51,11 @@ func Start(t testing.TB, o Options) *Rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	log := &lateLog{t: t, w: o.Log}
-	ao := app.Options{Log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})), Version: "test", Exe: Binary(t)}
+	log, level := &lateLog{t: t, w: o.Log}, slog.LevelDebug
+	if _, bench := t.(*testing.B); bench {
+		level = slog.LevelInfo // as a server logs
+	}
+	ao := app.Options{Log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: level})), Version: "test", Exe: Binary(t)}
 	if o.Fake != nil {
 		ao.Runner, ao.Images = sandbox.Runner(o.Fake), sandbox.Images(o.Fake)
 	}
