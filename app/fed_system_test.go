@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"tresor/app/apptest"
+	"tresor/app/apptest/address"
 	"tresor/app/apptest/tesclient"
 	"tresor/embed/demo"
 	"tresor/fed/fedtest"
@@ -36,7 +37,7 @@ func startFederation(t *testing.T) *federation {
 	t.Helper()
 	archive := apptest.Busybox(t)
 	dir := apptest.Folder(t)
-	f := &federation{t: t, hubAt: freeAddress(t), nodeAt: freeAddress(t)}
+	f := &federation{t: t, hubAt: address.Free(t), nodeAt: address.Free(t)}
 	f.relay = fedtest.NewRelay(t, "ws://"+f.hubAt)
 	t.Cleanup(f.relay.Close)
 	f.relay.Change(func(m fedtest.Message) [][]byte {

@@ -10,7 +10,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -19,6 +18,7 @@ import (
 	"time"
 
 	"tresor/app/apptest"
+	"tresor/app/apptest/address"
 	"tresor/app/audit"
 	"tresor/app/release"
 	"tresor/embed/demo"
@@ -283,7 +283,7 @@ func TestCancelStopsTheContainer(t *testing.T) {
 // With an authority of its own the appliance speaks TLS, and its plain address
 // only leads there.
 func TestOwnAuthority(t *testing.T) {
-	plain := freeAddress(t)
+	plain := address.Free(t)
 	r := apptest.Start(t, apptest.Options{Set: []string{"tls.mode=local", "tls.http_listen=" + plain}})
 	pem, err := os.ReadFile(filepath.Join(r.Data, "tls", "local-ca.crt"))
 	if err != nil {
@@ -310,14 +310,4 @@ func TestOwnAuthority(t *testing.T) {
 	if _, err := http.Get(r.URL + "/healthz"); err == nil {
 		t.Error("a client that does not know the authority is satisfied")
 	}
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"tresor/app/apptest"
+	"tresor/app/apptest/address"
 	"tresor/app/apptest/tesclient"
 	"tresor/app/audit"
 )
@@ -27,7 +28,7 @@ import (
 func TestTESKillNine(t *testing.T) {
 	const clients, each = 16, 125
 	dir := apptest.Folder(t)
-	s := serveAt(t, filepath.Join(dir, "data"), freeAddress(t))
+	s := serveAt(t, filepath.Join(dir, "data"), address.Free(t))
 	token := s.token(t)
 	c := func() *tesclient.Client {
 		return &tesclient.Client{Base: "http://" + s.listen + "/ga4gh/tes/v1", Token: token, HTTP: &http.Client{Timeout: time.Minute}}

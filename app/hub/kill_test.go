@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"tresor/app/apptest/address"
 	"tresor/fed/fedtest"
 )
 
@@ -87,12 +88,7 @@ func TestKillNine(t *testing.T) {
 	r := newRig(t)
 	nodes := r.three()
 	r.crash()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	l.Close()
+	addr := address.Free(t)
 	r.relay.Target("ws://" + addr)
 	p := r.spawn(addr)
 	defer func() { p.kill() }()

@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"tresor/app/apptest/address"
 	"tresor/app/config"
 
 	"golang.org/x/net/dns/dnsmessage"
@@ -245,10 +246,7 @@ func answerDNS(question []byte) []byte {
 
 func freePort(t *testing.T) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	defer l.Close()
-	_, port, _ := strings.Cut(l.Addr().String(), ":")
+	_, port, _ := strings.Cut(address.Free(t), ":")
 	n, err := strconv.Atoi(port)
 	must(t, err)
 	return n

@@ -16,7 +16,7 @@ func BenchmarkOrder(b *testing.B) {
 	for _, parallel := range []int{1, 16} {
 		b.Run(fmt.Sprint(parallel), func(b *testing.B) {
 			r := newRig(b)
-			h := fedtest.StartHub(b, fedtest.Quick())
+			h := fedtest.StartHub(b, fedtest.Lively())
 			id := r.join(h)
 			if err := r.Confirm(b.Context(), operator, id); err != nil {
 				b.Fatal(err)

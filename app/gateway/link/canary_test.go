@@ -20,7 +20,7 @@ import (
 // of the data, texts of errors from within, the appliance's own keys, and codes.
 func TestNothingSecretCrossesTheLink(t *testing.T) {
 	r := newRig(t)
-	h := fedtest.StartHub(t, fedtest.Quick())
+	h := fedtest.StartHub(t, fedtest.Lively())
 	var mu sync.Mutex
 	var wire bytes.Buffer
 	h.Relay.Change(func(m fedtest.Message) [][]byte {

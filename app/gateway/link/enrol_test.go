@@ -57,7 +57,7 @@ func TestEnrolmentWithACodeOfTheHub(t *testing.T) {
 
 func TestEnrolmentWithACodeOfThisEnd(t *testing.T) {
 	r := newRig(t)
-	h := fedtest.StartHub(t, fedtest.Quick())
+	h := fedtest.StartHub(t, fedtest.Lively())
 	c, err := r.Code(t.Context(), operator, "Bonn")
 	if err != nil || time.Until(c.ExpiresAt) < 23*time.Hour {
 		t.Fatalf("%+v %v", c, err)
@@ -88,7 +88,7 @@ func TestEnrolmentWithACodeOfThisEnd(t *testing.T) {
 // TestAnEnrolmentAndALookAtOnceMakeOnePrincipal: whoever is first, the other finds it.
 func TestAnEnrolmentAndALookAtOnceMakeOnePrincipal(t *testing.T) {
 	r := newRig(t)
-	h := fedtest.StartHub(t, fedtest.Quick())
+	h := fedtest.StartHub(t, fedtest.Lively())
 	stop := make(chan struct{})
 	looked := make(chan struct{})
 	go func() {
@@ -126,7 +126,7 @@ func TestHubsOfOneName(t *testing.T) {
 
 func TestRefusalsOfEnrolment(t *testing.T) {
 	r := newRig(t)
-	h := fedtest.StartHub(t, fedtest.Quick())
+	h := fedtest.StartHub(t, fedtest.Lively())
 	good := "http://" + h.Relay.Host()
 	code := func() string {
 		c, err := h.Book.NewCode(t.Context(), "", "")
@@ -188,7 +188,7 @@ func TestRefusalsOfEnrolment(t *testing.T) {
 // server ends before there is a principal for it.
 func TestAnEnrolmentThatWasCutShortIsCompleted(t *testing.T) {
 	r := newRig(t)
-	h := fedtest.StartHub(t, fedtest.Quick())
+	h := fedtest.StartHub(t, fedtest.Lively())
 	code, _ := h.Book.NewCode(t.Context(), "", "")
 	r.create = errors.New("the disk is full")
 	if _, err := r.Enrol(t.Context(), operator, "http://"+h.Relay.Host(), code.Text(), "Bonn"); err == nil {
@@ -244,7 +244,7 @@ func TestFaultsOfTheStore(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRig(t)
-			h := fedtest.StartHub(t, fedtest.Quick())
+			h := fedtest.StartHub(t, fedtest.Lively())
 			if c.enrolled > 0 {
 				r.join(h)
 			}

@@ -236,7 +236,7 @@ func (r *rig) deps() Deps {
 			return map[string][]string{"p1": {"d1", "d2"}, "p2": {"d1"}}[project], nil
 		},
 		Datasets: func(_ *store.Tx, id string) (dataset.Dataset, error) { return canaryDataset(id), nil },
-		Plain:    true, Proxy: r.proxy, Limits: fedtest.Quick(), MinWait: 5 * time.Millisecond, MaxWait: 50 * time.Millisecond, Look: 20 * time.Millisecond, Overlap: r.overlap}
+		Plain:    true, Proxy: r.proxy, Limits: fedtest.Lively(), MinWait: 5 * time.Millisecond, MaxWait: 50 * time.Millisecond, Look: 20 * time.Millisecond, Overlap: r.overlap}
 }
 
 func (r *rig) open() {
@@ -255,7 +255,7 @@ func (r *rig) open() {
 // hub starts a hub and enrols this appliance with a code of its own.
 func (r *rig) hub() (*fedtest.Hub, string) {
 	r.t.Helper()
-	h := fedtest.StartHub(r.t, fedtest.Quick())
+	h := fedtest.StartHub(r.t, fedtest.Lively())
 	return h, r.join(h)
 }
 

@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"tresor/app/apptest/address"
 	"tresor/app/audit"
 	"tresor/app/gateway"
 	"tresor/app/store"
@@ -147,7 +148,7 @@ func childHub(dir, addr string) {
 	die(err)
 	key := ed25519.NewKeyFromSeed(seed)
 	h := fedhub.New(fedhub.Options{Name: "Hub", Identity: func() fedhub.Identity { return fedhub.Identity{Key: key} }, Hosts: []string{addr},
-		Book: book, Sequences: o, Now: time.Now, Log: slog.New(slog.DiscardHandler), Limits: fedtest.Quick()})
+		Book: book, Sequences: o, Now: time.Now, Log: slog.New(slog.DiscardHandler), Limits: fedtest.Lively()})
 	l, err := net.Listen("tcp", addr)
 	die(err)
 	go func() { die(http.Serve(l, h)) }()
@@ -234,14 +235,14 @@ func (c *child) kill() {
 // they are: every order gets its answer, and is one task.
 func TestKillsOfHubAndNode(t *testing.T) {
 	r := newRig(t)
-	h := fedtest.StartHub(t, fedtest.Quick())
+	h := fedtest.StartHub(t, fedtest.Lively())
 	id := r.join(h)
 	if err := r.Confirm(t.Context(), operator, id); err != nil {
 		t.Fatal(err)
 	}
 	r.end()
 	_ = r.db.Close()
-	addr := freeAddress(t)
+	addr := address.Free(t)
 	box := &outbox{dir: t.TempDir()}
 	for name, v := range map[string]any{"seed": h.Key.Seed(), "peers": h.Book.Peers()} {
 		if err := box.keep(name, v); err != nil {
@@ -353,14 +354,4 @@ func read(t *testing.T, dir string) (map[string]bool, int) {
 		t.Fatal(err)
 	}
 	return made, asked
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
