@@ -32,7 +32,7 @@ func (to spot) answered(resp *http.Response) error {
 	case status == http.StatusNotFound || status == http.StatusGone:
 		return malformed("There is no file at %s.", quoted(shown(to.raw)))
 	case closed && !sent:
-		return say("Ask the operator of this server to give the source one; what a source leads on to has to be a source too."+other, "The source of the file at %s wants a credential that this server does not have for it (%s).")
+		return say("Ask the operator of this server to give the source one."+other, "The source of the file at %s wants a credential that this server does not have for it (%s).")
 	case sent && (closed || signed):
 		return say("Ask the operator of this server to check the source's credential: the key, its rights and region, and the server's clock."+other, "The source of the file at %s does not take the credential that this server has for it (%s).")
 	}

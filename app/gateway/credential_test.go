@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -56,6 +57,25 @@ type objects struct {
 	mu  sync.Mutex
 	key awsKey
 	got []string // request lines and hosts of what it served
+	has []string // names in the bucket lab
+}
+
+// list answers as ListObjectsV2 does.
+func (o *objects) list(bucket string, q url.Values) string {
+	if bucket != "/lab" {
+		return "<ListBucketResult></ListBucketResult>"
+	}
+	most, _ := strconv.Atoi(q.Get("max-keys"))
+	var b strings.Builder
+	n := 0
+	for _, name := range o.has {
+		if strings.HasPrefix(name, q.Get("prefix")) {
+			if n++; n <= most {
+				fmt.Fprintf(&b, "<Contents><Key>%s</Key><Size>1</Size></Contents>", strings.ReplaceAll(url.QueryEscape(name), "%2F", "/"))
+			}
+		}
+	}
+	return fmt.Sprintf(`<?xml version="1.0" encoding="UTF-8"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>lab</Name><EncodingType>url</EncodingType><IsTruncated>%v</IsTruncated>%s</ListBucketResult>`, n > most, b.String())
 }
 
 func (o *objects) rotate(k awsKey) {
@@ -76,6 +96,10 @@ func (o *objects) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		status = 403
 	}
 	w.WriteHeader(status)
+	if word == "" && r.URL.Query().Get("list-type") == "2" {
+		fmt.Fprint(w, o.list(r.URL.Path, r.URL.Query()))
+		return
+	}
 	if word != "" {
 		fmt.Fprintf(w, `<?xml version="1.0" encoding="UTF-8"?><Error><Code>%s</Code><Message>CANARY-PAGE</Message></Error>`, word)
 		return

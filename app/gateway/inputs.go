@@ -25,41 +25,60 @@ var vainEvery = rate.Every(24 * time.Hour / vainBurst)
 
 func fromOutside(p job.Place) bool { return p.Origin != "" }
 
-// fetch gets the bytes of the places that lie outside.
-func (s *Service) fetch(ctx context.Context, o *order, list []job.Place) error {
+// fetch gets the bytes of the places that lie outside; a folder becomes its files.
+func (s *Service) fetch(ctx context.Context, o *order, list []job.Place) ([]job.Place, error) {
 	if o.p.kind == Inside { // an address is words of a program that has read data
-		return fetchedInside()
+		return nil, fetchedInside()
 	}
 	if err := s.room(o.p); err != nil { // nothing is fetched for a task that is refused
-		return err
+		return nil, err
 	}
 	if s.vain.dry(o.p.key, s.Now()) {
-		return refuse(CodeQuota, fault.Exhausted, "Wait an hour, and send tasks whose inputs are all there.", "Too much was fetched for requests of yours that were then refused.")
+		return nil, refuse(CodeQuota, fault.Exhausted, "Wait an hour, and send tasks whose inputs are all there.", "Too much was fetched for requests of yours that were then refused.")
 	}
 	sources, err := s.sources(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	f := s.fetcher(sources, "")
 	for _, p := range list { // all of them first, for the same reason
 		if fromOutside(p) {
 			if _, err := f.allowed(p.Origin); err != nil {
-				return err
+				return nil, err
 			}
 		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.Fetch.Timeout)
 	defer cancel()
+	defer func() { o.fetched = f.kept }()
+	if list, err = f.unfold(ctx, list); err != nil {
+		return nil, err
+	}
 	for i := range list {
 		if fromOutside(list[i]) {
-			err := f.place(ctx, &list[i])
-			o.fetched = f.kept
-			if err != nil {
-				return err
+			if err := f.place(ctx, &list[i]); err != nil {
+				return nil, err
 			}
 		}
 	}
-	return nil
+	return list, nil
+}
+
+// unfold puts the files of folders outside into their places.
+func (f *fetcher) unfold(ctx context.Context, list []job.Place) ([]job.Place, error) {
+	var all []job.Place
+	for _, p := range list {
+		if !fromOutside(p) || !p.Directory {
+			all = append(all, p)
+			continue
+		}
+		files, err := f.files(ctx, p)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, files...)
+	}
+	return all, nil
 }
 
 // place fetches the input's bytes into the vault and pins them by their hash.

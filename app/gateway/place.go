@@ -26,7 +26,7 @@ func (s *Service) places(ctx context.Context, o *order) ([]job.Place, error) {
 	if !slices.ContainsFunc(list, fromOutside) { // most tasks: no look at the allow-list
 		return list, nil
 	}
-	return list, s.fetch(ctx, o, list)
+	return s.fetch(ctx, o, list)
 }
 
 // place translates one input; an address outside stays as Origin, to be fetched.
@@ -52,7 +52,10 @@ func (l lent) place(in protocol.Input) (job.Place, error) {
 	}
 	p.Origin = in.Source
 	if in.Directory {
-		return p, refuse(CodeSource, fault.Denied, "Name the files one by one.", "The input %s is a folder at an address outside, which cannot be fetched.", quoted(in.Path))
+		if !strings.HasPrefix(in.Source, SourceS3+"://") {
+			return p, refuse(CodeSource, fault.Denied, "Name the files one by one.", "The input %s is a folder at an address outside that has no folders, so it cannot be fetched.", quoted(in.Path))
+		}
+		p.Origin = strings.TrimSuffix(in.Source, "/") + "/"
 	}
 	return p, nil
 }
