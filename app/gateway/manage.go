@@ -133,7 +133,7 @@ func slugOf(name string) string {
 func (p Principal) check(op string) error {
 	invalid := func(format string, args ...any) error { return fault.New(op, fault.Invalid, format, args...) }
 	switch {
-	case p.Name == "" || len(p.Name) > 100 || line(p.Name, 100) != p.Name:
+	case p.Name == "" || line(p.Name, 100) != p.Name:
 		return invalid("Give a name of at most 100 characters, in one line, that people here recognise.")
 	case p.Slug == "":
 		return invalid("The name needs at least one letter or digit of the Latin alphabet, for addresses and lists.")

@@ -6,7 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"tresor/app/audit"
 	"tresor/app/fault"
+	"tresor/app/store"
 )
 
 // TestWhoManages: an operator makes principals, a lead lends projects, and neither
@@ -155,6 +157,9 @@ func TestPrincipalTexts(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	if _, err := h.g.Create(ctx, h.as("olga"), Draft{Kind: Client, Name: strings.Repeat("ü", 99) + "a"}); err != nil {
+		t.Errorf("a name of 100 characters: %v", err)
+	}
 	if _, err := h.g.Create(ctx, h.as("olga"), Draft{Kind: Hub, Name: "North", HubKey: "k"}); err != nil {
 		t.Fatal(err)
 	}
@@ -174,6 +179,54 @@ func TestPrincipalTexts(t *testing.T) {
 	}
 	if _, err := h.g.Revoke(ctx, h.as("olga"), "north", " "); fault.KindOf(err) != fault.Invalid {
 		t.Errorf("revoked without a reason: %v", err)
+	}
+}
+
+// TestReasonsAreKept: why an access ended stands with its event, and with the principal as
+// long as it is paused or for good; who ends one of somebody else has to say why.
+func TestReasonsAreKept(t *testing.T) {
+	h := newHouse(t)
+	p, _ := h.hub("North hub")
+	who, _ := h.person("rosa", "aurora")
+	own, _ := h.person("rosa", "aurora")
+	olga, lena := h.as("olga"), h.as("lena")
+	kept := func() string { got, err := h.g.Principal(ctx, olga, p.ID); h.must(err); return got.Reason }
+	for _, c := range []struct {
+		name, verb string
+		needed     bool
+		do         func(reason string) error
+		kept       string
+	}{
+		{"paused", "gateway.paused", false, func(r string) error { _, err := h.g.Pause(ctx, olga, p.ID, true, r); return err }, "Because of this."},
+		{"resumed", "gateway.resumed", false, func(r string) error { _, err := h.g.Pause(ctx, olga, p.ID, false, r); return err }, ""},
+		{"all paused", "gateway.paused", false, func(r string) error { return h.g.PauseAll(ctx, olga, true, r) }, ""},
+		{"taken back", "gateway.withdrawn", true, func(r string) error { _, err := h.g.DropProject(ctx, lena, p.ID, "aurora", r); return err }, ""},
+		{"another's token", "gateway.token-revoked", true, func(r string) error { return h.g.RevokeToken(ctx, olga, who.ID, r) }, ""},
+		{"one's own token", "gateway.token-revoked", false, func(r string) error { return h.g.RevokeToken(ctx, h.as("rosa"), own.ID, r) }, ""},
+		{"revoked", "gateway.revoked", true, func(r string) error { _, err := h.g.Revoke(ctx, olga, p.ID, r); return err }, "Because of this."},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if err := c.do(" "); c.needed && fault.KindOf(err) != fault.Invalid {
+				t.Errorf("without a reason: %v", err)
+			}
+			if err := c.do("It \u202e turns"); fault.KindOf(err) != fault.Invalid {
+				t.Errorf("a reason that cannot be read: %v", err)
+			}
+			if !c.needed && c.verb == "gateway.token-revoked" {
+				return // it has ended without one
+			}
+			h.must(c.do("Because\n of this."))
+			if got := kept(); got != c.kept {
+				t.Errorf("with the principal: %q", got)
+			}
+			h.must(h.db.View(ctx, func(tx *store.Tx) error {
+				events, err := h.log.List(tx, audit.Filter{Limit: 1})
+				if len(events) != 1 || events[0].Verb != c.verb || events[0].Reason != "Because of this." {
+					t.Errorf("the newest event: %+v", events)
+				}
+				return err
+			}))
+		})
 	}
 }
 

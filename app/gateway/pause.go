@@ -22,7 +22,10 @@ func (s *Service) Pause(ctx context.Context, actor access.Actor, id string, on b
 		action, verb = access.FederationPause, "gateway.paused"
 	}
 	return s.alter(ctx, actor, action, id, verb, reason, func(p *Principal) ([]string, error) {
-		p.Paused = on
+		p.Paused, p.Reason = on, reason
+		if !on {
+			p.Reason = ""
+		}
 		return nil, nil
 	})
 }
@@ -30,9 +33,9 @@ func (s *Service) Pause(ctx context.Context, actor access.Actor, id string, on b
 // Revoke ends a principal for good; its tokens stop working at once, its jobs that wait
 // end as refused, those that run go on.
 func (s *Service) Revoke(ctx context.Context, actor access.Actor, id, reason string) (Principal, error) {
-	reason = line(reason, 500)
-	if reason == "" {
-		return Principal{}, fault.New("gateway.Revoke", fault.Invalid, "Say in one sentence why it is revoked; people see it later.")
+	reason, err := audit.Reason("gateway.Revoke", reason)
+	if err != nil {
+		return Principal{}, err
 	}
 	p, err := s.alter(ctx, actor, access.FederationManage, id, "gateway.revoked", reason, func(p *Principal) ([]string, error) {
 		p.State, p.Reason, p.Publishes = Revoked, reason, false

@@ -68,10 +68,10 @@ type Principal struct {
 	HasToken  bool      `json:"has_token"`
 	HubKey    string    `json:"hub_key,omitempty"` // of a hub: its pinned key
 	HubURL    string    `json:"hub_url,omitempty"`
-	Words     string    `json:"words,omitempty"` // both keys, as words to compare
-	Publishes bool      `json:"publishes"`       // the catalogue of its projects and datasets is shown to it
-	Node      string    `json:"node,omitempty"`  // the name under which the hub knows this appliance
-	Reason    string    `json:"reason,omitempty"`
+	Words     string    `json:"words,omitempty"`  // both keys, as words to compare
+	Publishes bool      `json:"publishes"`        // the catalogue of its projects and datasets is shown to it
+	Node      string    `json:"node,omitempty"`   // the name under which the hub knows this appliance
+	Reason    string    `json:"reason,omitempty"` // why it was revoked, or is paused
 }
 
 // Quotas bound what a principal may ask for. Zero: the default of the appliance.

@@ -12,11 +12,9 @@ import (
 	"tresor/app/store"
 )
 
-// How far Run has come with the way out of a task's outputs.
+// How far Run has come with the way out of a task's outputs; empty: not looked at yet.
 const (
-	wayNone      = ""
 	waySponsor   = "sponsor" // left to the sponsor: by policy, or because it cannot be done for them
-	wayDrafted   = "drafted"
 	wayBlocked   = "blocked" // a draft that the checks hold back
 	waySubmitted = "submitted"
 )
@@ -34,20 +32,16 @@ func (s *Service) Run(ctx context.Context) error {
 	way, flush := time.NewTicker(s.times.way), time.NewTicker(s.times.flush)
 	defer way.Stop()
 	defer flush.Stop()
-	var news <-chan live.Event // a vote or a new request: do not wait for the clock
-	if s.Live != nil {
-		ch, stop := s.Live.Subscribe("home", 256)
-		defer stop()
-		news = ch
-	}
+	news, stop := s.news() // a vote or a new request: do not wait for the clock
+	defer func() { stop() }()
 	s.wayOut(ctx)
 	for {
 		select {
 		case e, ok := <-news:
-			if !ok {
-				news = nil // too slow once: the clock does it
+			if !ok { // a look took long, and too much happened meanwhile
+				news, stop = s.news()
 			}
-			if e.Type == "airlock" {
+			if !ok || e.Type == "airlock" {
 				s.nudge()
 			}
 		case <-ctx.Done():
@@ -63,6 +57,14 @@ func (s *Service) Run(ctx context.Context) error {
 			s.wayOut(ctx)
 		}
 	}
+}
+
+// news are the events of what waits for people, until stop is called.
+func (s *Service) news() (events <-chan live.Event, stop func()) {
+	if s.Live == nil {
+		return nil, func() {}
+	}
+	return s.Live.Subscribe("home", 256)
 }
 
 // sweep removes counts of reading that are old.
@@ -83,6 +85,7 @@ type held struct {
 	policy  string
 	sponsor string
 	hub     string // name of the principal
+	over    bool   // it was revoked
 }
 
 // wayOut looks at every held task of a machine and does the next step.
@@ -106,7 +109,7 @@ func (s *Service) held(ctx context.Context) ([]held, error) {
 	var list []held
 	err := s.DB.View(ctx, func(tx *store.Tx) error {
 		rows, err := tx.Query(`SELECT t.id, t.principal, t.kind, t.plugin, t.project, t.name, t.state, t.tags, t.request_sha256, t.way_out, t.way_note, t.created_at, 0,
-			p.airlock, p.name, coalesce(u.sponsor, '') FROM gateway_task t JOIN gateway_principal p ON p.id = t.principal
+			p.airlock, p.name, coalesce(u.sponsor, ''), p.state = 'revoked' FROM gateway_task t JOIN gateway_principal p ON p.id = t.principal
 			LEFT JOIN gateway_use u ON u.principal = t.principal AND u.project = t.project
 			WHERE t.state = 'held' AND t.way_out <> 'sponsor' ORDER BY t.id`)
 		if err != nil {
@@ -115,7 +118,7 @@ func (s *Service) held(ctx context.Context) ([]held, error) {
 		defer rows.Close()
 		for rows.Next() {
 			var h held
-			h.task, err = scanTask(extra{rows, []any{&h.policy, &h.hub, &h.sponsor}})
+			h.task, err = scanTask(extra{rows, []any{&h.policy, &h.hub, &h.sponsor, &h.over}})
 			if err != nil {
 				return err
 			}
@@ -135,9 +138,10 @@ type extra struct {
 func (e extra) Scan(to ...any) error { return e.row.Scan(append(to, e.more...)...) }
 
 // onward does the next step for one task. Every step may be done again: what it
-// made is found by the job, not remembered.
+// made is found by the job, not remembered. For one that was revoked nothing is done any
+// more: what its task left is the sponsor's.
 func (s *Service) onward(ctx context.Context, t held) error {
-	if t.policy != AirlockSubmit || t.sponsor == "" {
+	if t.policy != AirlockSubmit || t.sponsor == "" || t.over {
 		return s.mark(ctx, t, waySponsor, noteSponsor, "")
 	}
 	actor, j, err := s.answering(ctx, t)

@@ -14,6 +14,7 @@ import (
 
 	"tresor/app/access"
 	"tresor/app/airlock"
+	"tresor/app/live"
 	"tresor/app/release"
 	"tresor/app/store"
 	"tresor/plugins/protocol"
@@ -136,6 +137,10 @@ func TestWayOutLimits(t *testing.T) {
 			h.must(err)
 		},
 		"taken back": func(h *house, p Principal, _ string) { h.drop(p) },
+		"revoked": func(h *house, p Principal, _ string) {
+			_, err := h.g.Revoke(ctx, h.as("olga"), p.ID, "Its key leaked.")
+			h.must(err)
+		},
 		"lena has it": func(h *house, _ Principal, id string) {
 			_, err := h.airlock.Draft(ctx, h.as("lena"), id, airlock.Text{Title: "Mine"})
 			h.must(err)
@@ -163,6 +168,40 @@ func TestWayOutLimits(t *testing.T) {
 			}
 		})
 	}
+}
+
+// slowAirlock is one whose first answer takes as long as the test wants.
+type slowAirlock struct {
+	Airlock
+	once    sync.Once
+	in, out chan struct{}
+}
+
+func (w *slowAirlock) Draft(c context.Context, a access.Actor, job string, t airlock.Text) (airlock.Request, error) {
+	w.once.Do(func() { close(w.in); <-w.out })
+	return w.Airlock.Draft(c, a, job, t)
+}
+
+// TestNewsAfterALongLook: when so much happens during one look that its events are lost,
+// the loop hears again what happens afterwards.
+func TestNewsAfterALongLook(t *testing.T) {
+	h := newHouse(t)
+	slow := &slowAirlock{Airlock: h.airlock, in: make(chan struct{}), out: make(chan struct{})}
+	h.g.Airlock = slow
+	_, who := h.hub("North hub")
+	h.run()
+	st := h.submit(who, request())
+	<-slow.in
+	for range 1000 {
+		h.live.Publish("home", live.Event{Type: "job"})
+	}
+	if n := h.live.Readers("home"); n != 0 {
+		t.Fatalf("%d readers kept up", n)
+	}
+	close(slow.out)
+	h.wait("it listens again", func() bool { return h.live.Readers("home") == 1 })
+	h.approve(st.ID)
+	h.until(who, st.ID, "released")
 }
 
 // TestCanaries plants secrets in what programs write, in inputs, outputs and names of
