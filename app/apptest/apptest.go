@@ -84,7 +84,7 @@ func Start(t testing.TB, o Options) *Rig {
 // await returns when the address is open and the demonstration is there.
 func (r *Rig) await(news <-chan app.News) {
 	r.t.Helper()
-	late := time.After(time.Minute)
+	late := time.After(5 * time.Minute)
 	for r.Links == nil {
 		select {
 		case n := <-news:
@@ -97,7 +97,7 @@ func (r *Rig) await(news <-chan app.News) {
 		case err := <-r.done:
 			r.t.Fatalf("the appliance ended: %v", err)
 		case <-late:
-			r.t.Fatal("the appliance was not ready after a minute")
+			r.t.Fatal("the appliance was not ready after five minutes")
 		}
 	}
 }
@@ -117,8 +117,8 @@ func (r *Rig) Stop() {
 		if err != nil {
 			r.t.Errorf("the appliance ended with %v", err)
 		}
-	case <-time.After(30 * time.Second):
-		r.t.Error("the appliance did not stop within 30 s")
+	case <-time.After(2 * time.Minute):
+		r.t.Error("the appliance did not stop within two minutes")
 	}
 	if err := r.App.Close(); err != nil {
 		r.t.Errorf("closing: %v", err)

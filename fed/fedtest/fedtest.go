@@ -173,12 +173,12 @@ func (h *Hub) IsOnline(id wire.KeyID) bool {
 	return false
 }
 
-// Until waits at most a minute for a condition.
+// Until waits at most two minutes for a condition.
 func Until(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(time.Minute); !ok(); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); !ok(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("waited a minute and not: %s", what)
+			t.Fatalf("waited two minutes and not: %s", what)
 		}
 	}
 }

@@ -17,6 +17,23 @@ import (
 	"tresor/sandbox/podman"
 )
 
+// said waits until a command has written want.
+func said(t *testing.T, ref sandbox.Ref, want string) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	log := ""
+	err := rig.runner.Logs(ctx, ref, 0, func(c sandbox.Chunk) error {
+		if log += string(c.Data); log == want {
+			cancel()
+		}
+		return nil
+	})
+	if log != want {
+		t.Fatalf("the log is %q, want %q: %v", log, want, err)
+	}
+}
+
 // TestImpostor: the command knows all that its agent knows, and still cannot speak for it.
 func TestImpostor(t *testing.T) {
 	log, c, _ := job(t, "impostor", sandbox.Limits{}, "impostor")
@@ -33,7 +50,7 @@ func TestUsurper(t *testing.T) {
 	if err := errors.Join(r.Prepare(ctx, s), r.Start(ctx, s.Ref)); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(500 * time.Millisecond)
+	said(t, s.Ref, "ready\n")
 	r = reopen(t)
 	log := ""
 	if err := r.Logs(ctx, s.Ref, 0, func(c sandbox.Chunk) error { log += string(c.Data); return nil }); err != nil || log != "ready\n" {
@@ -51,13 +68,13 @@ func TestAgentDead(t *testing.T) {
 		t.Skip("waits for a time-out")
 	}
 	r, ctx := rig.runner, t.Context()
-	s := sandbox.Spec{Ref: "tresor-agent-dead", Image: rig.image, Argv: []string{"/workload", "write", "/work/out/a", "kept", "then", "sleep", "60000"},
+	s := sandbox.Spec{Ref: "tresor-agent-dead", Image: rig.image, Argv: []string{"/workload", "write", "/work/out/a", "kept", "then", "say", "ready", "then", "sleep", "60000"},
 		Scratch: []sandbox.Scratch{{Name: "agent-dead", Target: "/work"}}, Outputs: []string{"/work/out/*"}}
 	t.Cleanup(func() { cleanUp(t, s) })
 	if err := errors.Join(r.Prepare(ctx, s), r.Start(ctx, s.Ref)); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(500 * time.Millisecond)
+	said(t, s.Ref, "ready\n")
 	pid, err := podman.HostPID(ctx, r, s.Ref)
 	if err == nil {
 		err = syscall.Kill(pid, syscall.SIGSTOP)
@@ -78,13 +95,13 @@ func TestAgentDead(t *testing.T) {
 // TestDeadLogAndOutputsAtOnce: two who ask a dead container for what it left take turns.
 func TestDeadLogAndOutputsAtOnce(t *testing.T) {
 	r, ctx := rig.runner, t.Context()
-	s := sandbox.Spec{Ref: "tresor-dead-twice", Image: rig.image, Argv: []string{"/workload", "say", "hi", "then", "write", "/work/out/a", "kept", "then", "sleep", "60000"},
+	s := sandbox.Spec{Ref: "tresor-dead-twice", Image: rig.image, Argv: []string{"/workload", "write", "/work/out/a", "kept", "then", "say", "hi", "then", "sleep", "60000"},
 		Scratch: []sandbox.Scratch{{Name: "dead-twice", Target: "/work"}}, Outputs: []string{"/work/out/*"}}
 	t.Cleanup(func() { cleanUp(t, s) })
 	if err := errors.Join(r.Prepare(ctx, s), r.Start(ctx, s.Ref)); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(500 * time.Millisecond)
+	said(t, s.Ref, "hi\n")
 	kill(t, s.Ref)
 	var wg sync.WaitGroup
 	for range 2 {

@@ -47,7 +47,7 @@ func finish(t *testing.T, s sandbox.Spec) {
 
 func healthy(t *testing.T, s *podman.Service) {
 	t.Helper()
-	for range 100 {
+	for range 1200 {
 		if s.Health(t.Context()) == nil {
 			return
 		}
@@ -63,7 +63,7 @@ func TestServiceKilled(t *testing.T) {
 	if err := syscall.Kill(old, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	for i := 0; i < 200; i++ { // its child may answer for a moment longer
+	for range 2400 { // its child may answer for a moment longer
 		if now := podman.ServicePID(rig.service); now != 0 && now != old {
 			break
 		}
@@ -77,7 +77,6 @@ func TestServiceKilled(t *testing.T) {
 // again; one whose calls were slow long ago is left alone.
 func TestServiceHangs(t *testing.T) {
 	start := func(t *testing.T) *podman.Service {
-		defer podman.Quick(time.Second, 3)()
 		s, err := podman.StartService(t.Context(), podman.ServiceOptions{Account: account, RunDir: t.TempDir(), Executable: rig.program})
 		if err != nil {
 			t.Fatal(err)
@@ -97,6 +96,7 @@ func TestServiceHangs(t *testing.T) {
 		t.Fatal("the service that hangs was left alone")
 	}
 	t.Run("it answers nothing", func(t *testing.T) {
+		defer podman.Quick(time.Second, 3)()
 		s := start(t)
 		old := podman.ServicePID(s)
 		if err := syscall.Kill(-old, syscall.SIGSTOP); err != nil {
@@ -141,7 +141,7 @@ func TestServiceStopped(t *testing.T) {
 		t.Error("the service answers after Stop")
 	}
 	err := error(nil)
-	for i := 0; i < 50 && err == nil; i++ { // a connection that is open may be served to its end
+	for i := 0; i < 1200 && err == nil; i++ { // a connection that is open may be served to its end
 		_, err = rig.runner.List(t.Context())
 		time.Sleep(100 * time.Millisecond)
 	}
@@ -216,17 +216,13 @@ func TestLoad(t *testing.T) {
 		{"/etc is a link", sandboxtest.Archive(body, sandboxtest.ImageOptions{Links: map[string]string{"etc": "/"}}), "/etc is a link"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			before, err := rig.runner.ListImages(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			_, err = rig.runner.Load(t.Context(), bytes.NewReader(c.archive))
+			_, err := rig.runner.Load(t.Context(), bytes.NewReader(c.archive))
 			if !errors.Is(err, sandbox.ErrInvalid) || !strings.Contains(err.Error(), c.want) {
 				t.Fatalf("got %v, want %q", err, c.want)
 			}
-			after, err := rig.runner.ListImages(t.Context())
-			if err != nil || len(after) != len(before) {
-				t.Fatalf("%d images before, %d after, %v", len(before), len(after), err)
+			// Other tests fill the same store, so only this image is looked for.
+			if _, err := rig.runner.Inspect(t.Context(), sandboxtest.ImageID(c.archive)); !errors.Is(err, sandbox.ErrAbsent) {
+				t.Errorf("a refused image: %v, want that it is not there", err)
 			}
 		})
 	}

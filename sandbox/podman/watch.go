@@ -150,7 +150,7 @@ func (s *Service) words() string {
 
 // await waits until the socket answers.
 func (s *Service) await(ended <-chan struct{}) error {
-	for range 600 {
+	for range 2400 {
 		if s.Health(context.Background()) == nil {
 			return nil
 		}
@@ -163,7 +163,7 @@ func (s *Service) await(ended <-chan struct{}) error {
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
-	return sandbox.Host("start the podman service", errors.New("it does not answer after 30 s: "+s.words()))
+	return sandbox.Host("start the podman service", errors.New("it does not answer after two minutes: "+s.words()))
 }
 
 // pulse is how often a service that runs is asked for a sign of life, and for how long.

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 )
 
 // BuildProgram builds testbin as a static file in dir and answers its path.
@@ -56,6 +57,20 @@ func Archive(program []byte, o ImageOptions) []byte {
 		put(w, &tar.Header{Name: name, Mode: 0o644}, config)
 		put(w, &tar.Header{Name: "manifest.json", Mode: 0o644}, mustJSON([]any{map[string]any{"Config": name, "RepoTags": []string{"localhost/tresor-test:1"}, "Layers": []string{"layer.tar"}}}))
 	})
+}
+
+// ImageID answers the ID of the image in a whole docker archive of Archive, and one of no
+// image for anything else.
+func ImageID(archive []byte) string {
+	for r := tar.NewReader(bytes.NewReader(archive)); ; {
+		h, err := r.Next()
+		if err != nil {
+			return "sha256:" + strings.Repeat("0", 64)
+		}
+		if id, ok := strings.CutSuffix(h.Name, ".json"); ok && id != "manifest" {
+			return "sha256:" + id
+		}
+	}
 }
 
 // OCIArchive answers the same as Archive in the OCI layout.

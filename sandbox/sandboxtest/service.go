@@ -143,7 +143,7 @@ func taskServiceFlood(t *testing.T, b *box) {
 // quiet: no connection outlives its container's command.
 func quiet(t *testing.T, s *server) {
 	t.Helper()
-	for range 300 {
+	for range 2400 {
 		if open, _ := s.now(); open == 0 {
 			return
 		}

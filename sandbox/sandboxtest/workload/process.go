@@ -103,7 +103,7 @@ func (w World) usurp(ctx context.Context, d time.Duration) error {
 			continue
 		}
 		fmt.Fprintf(conn, "tresor-agent/1 %s %s\n", c.Ref, c.Token)
-		_ = conn.SetReadDeadline(time.Now().Add(time.Second))
+		_ = conn.SetReadDeadline(time.Now().Add(20 * time.Second))
 		if _, err := io.ReadAll(conn); errors.Is(err, os.ErrDeadlineExceeded) {
 			fmt.Fprintln(w.Out, "taken for the agent")
 		}
