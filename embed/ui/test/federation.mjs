@@ -9,7 +9,7 @@ import { plugins } from './plugins.mjs'
 const path = (p) => new URL(p.page.url()).pathname
 
 // counts is the task of the built-in SQL image that leaves one table.
-const counts = (name, sql, url) => ({
+export const counts = (name, sql, url) => ({
   name, description: 'Visits by self-rated health, in groups that are large enough.',
   executors: [{ image: 'tresor/sql', command: ['/tresor', 'sql', '--script', '/in/queries.json', '--out', '/work/out'] }],
   inputs: [{ path: '/data/randhie', url: 'tresor://dataset/randhie', type: 'DIRECTORY' }, { path: '/in/queries.json', content: JSON.stringify({ queries: [{ output: 'counts.csv', sql }] }) }],
@@ -270,7 +270,7 @@ export async function federation({ rosa, carl, cemile, olga, lena, otto, hanna, 
     await dialog(olga, 'Allow an address').getByLabel(/^Begins with/).fill('https://data.example.org/public/')
     await dialog(olga, 'Allow an address').getByRole('button', { name: 'Allow', exact: true }).click()
     await olga.text('https://data.example.org/public/')
-    await confirm(olga, olga.button(/^Remove https/), 'Remove this address', 'Remove')
+    await confirm(olga, olga.button(/^Remove address/), 'Remove this address', 'Remove address')
     await olga.text(/nothing is fetched from outside/)
     quiet(olga)
   }, olga.page)
@@ -279,7 +279,7 @@ export async function federation({ rosa, carl, cemile, olga, lena, otto, hanna, 
     await dialog(olga, 'Allow an address').getByLabel(/^Begins with/).fill('s3://registry/visits/')
     await dialog(olga, 'Allow an address').getByLabel(/^Answered by/).fill('https://s3.example.org')
     await dialog(olga, 'Allow an address').getByRole('button', { name: 'Allow', exact: true }).click()
-    await olga.button('Set a credential: s3://registry/visits/').click()
+    await olga.button('Set credential: s3://registry/visits/').click()
     const d = dialog(olga, 'Set a credential')
     await d.getByLabel('Access key').fill('walk-key')
     await d.getByLabel('Secret key').fill('walk-secret-value')
@@ -292,9 +292,9 @@ export async function federation({ rosa, carl, cemile, olga, lena, otto, hanna, 
   }, olga.page)
   await look(olga, 'federation-sources')
   await check('the credential is taken away and the address removed', async () => {
-    await confirm(olga, olga.button('Take it away: the credential of s3://registry/visits/'), 'Take the credential away', 'Take it away')
+    await confirm(olga, olga.button('Remove credential: s3://registry/visits/'), 'Remove the credential', 'Remove credential')
     await olga.text(/no credential/)
-    await confirm(olga, olga.button(/^Remove s3/), 'Remove this address', 'Remove')
+    await confirm(olga, olga.button(/^Remove address/), 'Remove this address', 'Remove address')
     await olga.text(/nothing is fetched from outside/)
     quiet(olga)
   }, olga.page)

@@ -1,6 +1,7 @@
 // A hub with two nodes that have each released a part of one task: what a person does
 // when results are no longer wanted, and when a node stays away. `tresor demo federation`
 // has made people, links and the task; node is the process that goes away.
+import { counts } from './federation.mjs'
 import { Person, check, confirm, dialog, look, must, quiet, soon, story, tes, token } from './kit.mjs'
 
 export async function many(browser, { hub, link, task, node, shots }) {
@@ -31,18 +32,17 @@ export async function many(browser, { hub, link, task, node, shots }) {
   }, hanna.page)
   await look(hanna, 'hub-task-two-deleted')
 
-  await story('a node goes away, and a task for both is cancelled', async () => {
-    const secret = await token(hanna, 'A notebook')
-    process.kill(node, 'SIGTERM')
-    await hanna.go('/')
-    await hanna.page.getByRole('listitem').filter({ hasText: 'node-2' }).getByText('Offline').waitFor(soon)
-    const sent = await tes(hub, secret, { name: 'Waits for a node', executors: [{ image: 'tresor/sql', command: ['/tresor', 'sql'] }], outputs: [{ path: '/out/a.csv', url: 'hub://a.csv' }] })
+  await story('a node takes a task and goes away, and the task is cancelled', async () => {
+    const sent = await tes(hub, await token(hanna, 'A notebook'), counts('Waits for a node', 'SELECT COUNT(*) AS n FROM randhie', 'hub://counts.csv'))
     must(sent.status === 200, JSON.stringify(sent.body))
     await hanna.go(`/tasks/${sent.body.id}`)
+    await hanna.part('node-2').getByText(/node-2 has to end it/).waitFor(soon)
     must(!(await hanna.button('Stop waiting').count()), 'nothing was cancelled yet')
+    process.kill(node, 'SIGTERM')
+    await hanna.part('node-2').getByText('Offline').waitFor(soon)
     await confirm(hanna, hanna.button('Cancel everywhere'), 'Cancel “Waits for a node” on every node', 'Cancel everywhere')
     await hanna.text(/Nodes that are offline are told when they are back/)
-    await hanna.part('node-2').getByText('Offline').waitFor()
+    await hanna.part('node-1').getByText('Cancelled', { exact: true }).first().waitFor(soon)
     await hanna.button('Stop waiting').waitFor()
     quiet(hanna)
   }, hanna.page)

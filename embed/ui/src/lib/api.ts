@@ -83,7 +83,7 @@ export const api = {
   put: <T = unknown>(path: string, body?: unknown) => call<T>('PUT', path, body ?? {}),
   patch: <T = unknown>(path: string, body?: unknown) => call<T>('PATCH', path, body ?? {}),
   del: <T = unknown>(path: string) => call<T>('DELETE', path),
-  raw: (path: string, signal?: AbortSignal) => send('GET', path, undefined, signal),
+  raw: (path: string) => answered('GET', path),
 }
 
 // download fetches a protected file first, so that a refusal is shown on the
