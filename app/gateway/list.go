@@ -135,14 +135,17 @@ func (f *filter) name(prefix string) {
 		source: "SELECT id FROM gateway_task WHERE " + f.column + " = ? AND name >= ? AND name < ?", sargs: []any{f.value, prefix, end}})
 }
 
+// tag looks among the tags of the caller's own scope only: how long it takes must not say
+// which tags others use.
 func (f *filter) tag(t protocol.Tag) {
-	if t.Any {
-		f.conds = append(f.conds, cond{test: "EXISTS (SELECT 1 FROM gateway_tag g WHERE g.key = ? AND g.task = t.id)", args: []any{t.Key},
-			source: "SELECT task AS id FROM gateway_tag WHERE key = ?", sargs: []any{t.Key}})
-		return
+	c := cond{test: "EXISTS (SELECT 1 FROM gateway_tag g WHERE g.key = ?", args: []any{t.Key},
+		source: "SELECT task AS id FROM gateway_tag WHERE " + f.column + " = ? AND key = ?", sargs: []any{f.value, t.Key}}
+	if !t.Any {
+		c.test, c.args = c.test+" AND g.value = ?", append(c.args, t.Value)
+		c.source, c.sargs = c.source+" AND value = ?", append(c.sargs, t.Value)
 	}
-	f.conds = append(f.conds, cond{test: "EXISTS (SELECT 1 FROM gateway_tag g WHERE g.key = ? AND g.value = ? AND g.task = t.id)", args: []any{t.Key, t.Value},
-		source: "SELECT task AS id FROM gateway_tag WHERE key = ? AND value = ?", sargs: []any{t.Key, t.Value}})
+	c.test += " AND g.task = t.id)"
+	f.conds = append(f.conds, c)
 }
 
 // measure learns how many rows each condition has, up to probe, from its own index,

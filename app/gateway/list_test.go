@@ -120,6 +120,45 @@ func TestHowPagesAreFound(t *testing.T) {
 	}
 }
 
+// TestOthersDoNotCount: what is looked at for a page, and so the time that it takes, does not
+// depend on the tags, names and states of others.
+func TestOthersDoNotCount(t *testing.T) {
+	h := newHouse(t)
+	_, who := h.hub("North hub")
+	_, other := h.hub("South hub")
+	rosa, _ := h.person("rosa", "aurora")
+	r := request()
+	r.Name, r.Tags = "hidden", map[string]string{"study": "hidden"}
+	for range 3 {
+		h.submit(other, r)
+	}
+	for name, q := range map[string]protocol.JobQuery{"a tag": {Tags: []protocol.Tag{{Key: "study", Value: "hidden"}}}, "a key": {Tags: []protocol.Tag{{Key: "study", Any: true}}},
+		"a name": {NamePrefix: "hid"}, "a state": {States: []string{"queued"}}} {
+		for caller, want := range map[Caller]int{who: 0, other: 3, rosa: 3} { // a person sees the project's
+			p, err := h.g.party(ctx, caller)
+			h.must(err)
+			f := newFilter(p, "tes", q)
+			h.must(h.db.View(ctx, func(tx *store.Tx) error {
+				none, err := f.measure(tx)
+				if got := f.conds[0].many; none != (want == 0) || want > 0 && got != want {
+					t.Errorf("%s, asked by %s: none %v, %d counted, want %d", name, caller.Kind, none, got, want)
+				}
+				return err
+			}))
+			for _, c := range f.conds {
+				if c.source == "" {
+					continue
+				}
+				for _, step := range h.plan(c.source, c.sargs...) {
+					if !strings.Contains(step, "("+f.column+"=? AND ") || !strings.Contains(step, "COVERING INDEX") {
+						t.Errorf("%s, asked by %s: %s", name, caller.Kind, step)
+					}
+				}
+			}
+		}
+	}
+}
+
 // plan are the steps by which the database answers a query.
 func (h *house) plan(query string, args ...any) (steps []string) {
 	h.t.Helper()

@@ -328,7 +328,7 @@ func (s *Service) record(tx *store.Tx, o *order, j job.Job) error {
 		return err
 	}
 	for k, v := range o.r.Tags {
-		if _, err := tx.Exec(`INSERT INTO gateway_tag (key, value, task) VALUES (?, ?, ?)`, k, v, j.ID); err != nil {
+		if _, err := tx.Exec(`INSERT INTO gateway_tag (key, value, task, principal, project) VALUES (?, ?, ?, ?, ?)`, k, v, j.ID, o.p.key, j.Project); err != nil {
 			return err
 		}
 	}
