@@ -25,7 +25,7 @@ func fakeMachine(w http.ResponseWriter, r *http.Request) {
 		select {
 		case <-r.Context().Done():
 			_, _ = io.WriteString(w, "ended: "+r.Context().Err().Error())
-		case <-time.After(600 * time.Millisecond):
+		case <-time.After(1500 * time.Millisecond):
 			_, _ = io.WriteString(w, "still here")
 		}
 	case strings.HasPrefix(r.URL.Path, "/ga4gh/refused/"):

@@ -201,7 +201,7 @@ func TestTheLocalSocket(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := &http.Server{Handler: w.server.LocalHandler(), ConnContext: LocalConn, ReadHeaderTimeout: time.Second}
+	srv := &http.Server{Handler: w.server.LocalHandler(), ConnContext: LocalConn, ReadHeaderTimeout: time.Minute}
 	go func() { _ = srv.Serve(l) }()
 	t.Cleanup(func() { _ = srv.Close() })
 	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {

@@ -123,7 +123,7 @@ func TestGuessingTokensHasToWait(t *testing.T) {
 // TestSlowMachines: a body has its time, and an answer may take longer than that.
 func TestSlowMachines(t *testing.T) {
 	w := newWorld(t)
-	w.server.machineRead = 150 * time.Millisecond
+	w.server.machineRead = time.Second
 	for _, method := range []string{"GET", "POST"} {
 		if r := w.machine(t, method, "/ga4gh/slow", "good", strings.NewReader("{}")); r.status != 200 || r.body != "still here" {
 			t.Errorf("%s: an answer that takes its time: %d %s", method, r.status, r.body)

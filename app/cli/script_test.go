@@ -113,12 +113,12 @@ func (s *scripts) serve(ts *testscript.TestScript, neg bool, args []string) {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		select {
 		case <-ended:
-		case <-time.After(20 * time.Second):
+		case <-time.After(2 * time.Minute):
 			_ = cmd.Process.Kill()
 		}
 	})
 	ts.Defer(func() { s.stop(ts, false, nil) })
-	for range 300 {
+	for range 2400 {
 		if c, err := net.Dial("unix", filepath.Join(ts.Getenv("DATA"), "run", "admin.sock")); err == nil {
 			c.Close()
 			return

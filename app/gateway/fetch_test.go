@@ -106,7 +106,6 @@ func TestFetchRefusals(t *testing.T) {
 	h := newHouse(t)
 	_, who := h.hub("North hub")
 	h.g.Fetch.MaxSize = 100
-	h.g.Fetch.Timeout = 300 * time.Millisecond
 	h.world(t, map[string]http.HandlerFunc{
 		"data.example.org/public/large": text(strings.Repeat("x", 101)),
 		"data.example.org/public/endless": func(w http.ResponseWriter, _ *http.Request) {
@@ -168,6 +167,10 @@ func TestFetchRefusals(t *testing.T) {
 		"https://":                                            CodeSource,
 		"javascript:alert(1)":                                 CodeSource,
 	} {
+		h.g.Fetch.Timeout = time.Minute
+		if strings.HasSuffix(source, "/slow") {
+			h.g.Fetch.Timeout = 300 * time.Millisecond
+		}
 		r := request()
 		r.Inputs = []protocol.Input{{Path: "/work/in/x", Source: source}}
 		_, err := h.host(who).Submit(ctx, r)

@@ -25,7 +25,7 @@ func hold(db *DB) (release func()) {
 
 func waitFor(t *testing.T, db *DB, n int32) {
 	t.Helper()
-	for range 2000 {
+	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); {
 		if db.writer.waiting.Load() == n {
 			return
 		}

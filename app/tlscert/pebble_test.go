@@ -131,7 +131,7 @@ func (p *pebble) start() {
 	p.cmd.Env = append(os.Environ(), "PEBBLE_VA_NOSLEEP=1", "PEBBLE_AUTHZREUSE=0")
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
 	must(p.t, p.cmd.Start())
-	for range 200 {
+	for range 6000 {
 		if c, err := net.Dial("tcp", local127(p.port)); err == nil {
 			c.Close()
 			return

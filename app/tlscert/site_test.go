@@ -81,7 +81,7 @@ func (s *site) waitIssued(m *Manager, last *x509.Certificate) (leaf *x509.Certif
 
 func (s *site) waitFor(what string, ok func() bool) {
 	s.t.Helper()
-	for range 900 {
+	for range 2400 {
 		if ok() {
 			return
 		}
