@@ -235,7 +235,7 @@ export async function federation({ rosa, carl, cemile, olga, lena, otto, hanna, 
   await check('olga pauses the hub, which is told so, and takes its work again', async () => {
     await olga.go(at.hub)
     await confirm(olga, olga.button('Pause'), 'Pause Northern Federation', 'Pause', 'It sends more than was agreed.')
-    await olga.text(/Paused: it is told so/)
+    await olga.text(/Paused: It sends more than was agreed/)
     quiet(olga)
   }, olga.page)
   await look(olga, 'hub-paused')

@@ -3,7 +3,7 @@
 // looked at in two sizes and two themes. See scripts/walk for how it is called:
 //
 //   node walk.mjs '{"base": "http://…", "links": {"operator": …, "researcher": …,
-//                   "checker1": …, "checker2": …, "lead": …, "hub": …},
+//                   "checker1": …, "checker2": …, "steward": …, "lead": …, "hub": …},
 //                   "hub": "http://…", "shots": "FOLDER",
 //                   "plugin": {"tresor": "PROGRAM", "data": "FOLDER", "file": "PLUGIN"},
 //                   "two": {"hub": "http://…", "link": …, "task": ID, "node": PID}}'
@@ -260,6 +260,21 @@ const [lena, otto, hanna] = await Promise.all([['lena', base], ['otto', hub], ['
 await federation({ rosa, carl, cemile, olga, lena, otto, hanna, nodeBase: base, hubBase: hub, links, plugin, project: at.project, shots })
 await many(browser, { ...two, shots })
 
+// A grant that is taken back.
+await check('stefan revokes a grant, with a reason, and grants it again', async () => {
+  const stefan = await Person.enter(browser, 'stefan', base)
+  await stefan.signIn(links.steward)
+  await stefan.go(at.project)
+  await confirm(stefan, stefan.button(/^Revoke RAND/), /^Revoke RAND/, 'Revoke the grant', 'The agreement is being renewed.')
+  await stefan.text('No dataset is granted')
+  await stefan.button('Grant a dataset').click()
+  const d = stefan.page.getByRole('dialog', { name: /^Grant a dataset/ })
+  await d.getByLabel('Dataset').selectOption({ index: 1 })
+  await d.getByRole('button', { name: 'Grant dataset' }).click()
+  await stefan.button(/^Revoke RAND/).waitFor()
+  quiet(stefan)
+}, olga.page)
+
 // Somebody new.
 const nina = await Person.enter(browser, 'nina', base)
 const entered = await check('olga creates an account and nina opens its link', async () => {
@@ -314,7 +329,7 @@ if (entered) {
   }, olga.page)
   await check('the audit page shows why', async () => {
     await olga.go('/audit')
-    for (const why of ['Left the institute.', 'Works on another study now.']) await olga.page.getByRole('cell', { name: why }).waitFor()
+    for (const why of ['Left the institute.', 'Works on another study now.', 'The agreement is being renewed.']) await olga.page.getByRole('cell', { name: why }).waitFor()
     await olga.page.getByRole('combobox', { name: 'What' }).selectOption({ label: 'Work from outside' })
     await olga.page.getByRole('cell', { name: 'It sends more than was agreed.' }).waitFor()
     quiet(olga)
