@@ -288,11 +288,11 @@ func TestOthersFilesStayOthers(t *testing.T) {
 		if fmt.Sprint(files) != "[hub.csv]" {
 			t.Errorf("%s: the folder holds %v", name, files)
 		}
-		h.until(who, h.submit(who, into("shared/local.csv")).ID, broken)
+		h.until(who, h.submit(who, into("shared/local.csv")).ID, "failed")
 		h.until(who, h.submit(who, into("shared/hub.csv")).ID, "completed") // its own it replaces
 	}
 	h.until(all, h.submit(all, from("shared/local.csv", false)).ID, "completed")
-	h.until(all, h.submit(all, into("shared/local.csv")).ID, broken)
+	h.until(all, h.submit(all, into("shared/local.csv")).ID, "failed")
 	h.until(rosa, h.submit(rosa, into("shared/hub.csv")).ID, "completed")
 	h.until(rosa, h.submit(rosa, from("shared", true)).ID, "completed")
 }
@@ -320,9 +320,12 @@ func TestExitCodesAreOneBit(t *testing.T) {
 			t.Errorf("%s: %s", name, told)
 		}
 		for _, ts := range st.Tasks {
-			if c.want == 1 && (ts.StartedAt.Nanosecond() != 0 || ts.FinishedAt.Nanosecond() != 0) || st.StartedAt.IsZero() {
+			if (c.want == 1) != (ts.StartedAt.IsZero() && ts.FinishedAt.IsZero()) || st.StartedAt.IsZero() {
 				t.Errorf("%s: %+v", name, ts)
 			}
+		}
+		if end := st.FinishedAt; c.want == 1 && (end.Before(st.StartedAt) || end.Second() != 0 && !end.Equal(st.StartedAt)) {
+			t.Errorf("%s: from %v to %v", name, st.StartedAt, end)
 		}
 	}
 }

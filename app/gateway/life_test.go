@@ -71,7 +71,7 @@ func TestBlockedStaysADraft(t *testing.T) {
 		return h.number(`SELECT count(*) FROM gateway_task WHERE id = ? AND way_out = 'blocked'`, st.ID) == 1
 	})
 	full := h.state(who, st.ID, protocol.Full)
-	if full.State != "held" || !strings.Contains(strings.Join(full.Messages, " "), "ask for something") {
+	if full.State != "held" || !strings.Contains(strings.Join(full.Messages, " "), heldOutside) {
 		t.Errorf("%s: %v", full.State, full.Messages)
 	}
 	var turns []job.Turn

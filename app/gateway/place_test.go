@@ -3,10 +3,12 @@ package gateway
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"tresor/app/job"
 	"tresor/app/project"
 	"tresor/plugins/protocol"
+	"tresor/sandbox"
 )
 
 func grant(id, slug string) project.Grant { return project.Grant{DatasetID: id, Slug: slug} }
@@ -111,11 +113,64 @@ func TestStateOf(t *testing.T) {
 		}
 	}
 	full := job.Job{State: job.Failed, Reason: job.NotKept + "They are full.", Tasks: []job.TaskRun{{State: job.TaskSucceeded, ExitCode: &zero}}}
-	if got := stateOf(full); got != broken {
+	if got := stateOf(full); got != "failed" {
 		t.Errorf("the project's files are full: %s", got)
+	}
+	missing := job.Job{State: job.Failed, Reason: job.Unplaced + "could not be put in place.", Tasks: []job.TaskRun{{State: job.TaskFailed}}}
+	if got := stateOf(missing); got != broken {
+		t.Errorf("a file could not be put in place: %s", got)
+	}
+	missing.Tasks = append([]job.TaskRun{{State: job.TaskSucceeded, ExitCode: &zero}}, missing.Tasks...)
+	if got := stateOf(missing); got != "failed" {
+		t.Errorf("a file could not be put in place after a command ran: %s", got)
 	}
 	if got := stateOf(job.Job{State: job.Running}); got != "running" {
 		t.Error(got)
+	}
+}
+
+// TestWhatAProgramCanSay: of all that a program can bring about, a machine tells few ends
+// apart, and nothing more from the texts.
+func TestWhatAProgramCanSay(t *testing.T) {
+	one, zero, early := 1, 0, time.Now()
+	ended := func(state string, code *int) job.TaskRun {
+		return job.TaskRun{State: state, ExitCode: code, StartedAt: &early}
+	}
+	good, bad := []job.TaskRun{ended(job.TaskSucceeded, &zero)}, []job.TaskRun{ended(job.TaskFailed, &one)}
+	odd := []sandbox.Refusal{{Path: "/w/link", Reason: "a link"}}
+	much := []sandbox.Refusal{{Path: "/w/big", Reason: sandbox.OutputsTooLarge + "1 byte"}}
+	seen := map[string][]string{}
+	for name, j := range map[string]job.Job{
+		"a command fails":              {State: job.Failed, Tasks: bad, Reason: "The command ended with exit code 1."},
+		"by a signal":                  {State: job.Failed, Tasks: bad, Reason: "The command of task 2 was ended by signal 9."},
+		"too long":                     {State: job.Failed, Tasks: bad, Reason: "It ran longer than its limit of 1 minute and was stopped."},
+		"too much memory":              {State: job.Failed, Tasks: bad, Reason: "It needed more memory than its limit of 1 GiB and was stopped."},
+		"an output is missing":         {State: job.Failed, Tasks: good, Reason: "The output /w/a was not produced."},
+		"it is a link":                 {State: job.Failed, Tasks: good, Refused: odd, Reason: "The output /w/a may not be taken: a link."},
+		"all of them are large":        {State: job.Failed, Tasks: good, Refused: much, Reason: "The output /w/a was not produced."},
+		"the tree cannot keep it":      {State: job.Failed, Tasks: good, Reason: job.NotKept + "They are full."},
+		"standard input is gone":       {State: job.Failed, Tasks: append(good[:1:1], ended(job.TaskFailed, nil)), Reason: job.Unplaced + "could not be put in place."},
+		"done":                         {State: job.Completed, Tasks: good},
+		"done, and nothing was there":  {State: job.Completed, Tasks: good, Reason: job.NothingFound + "/w."},
+		"done, and a link was there":   {State: job.Completed, Tasks: good, Refused: odd},
+		"held":                         {State: job.Held, Tasks: good},
+		"held, and something is large": {State: job.Held, Tasks: good, Refused: much},
+		"held, and nothing was there":  {State: job.Held, Tasks: good, Reason: job.NothingFound + "/w."},
+		"held, and in a request":       {State: job.Held, Tasks: good, AirlockRequest: "r"},
+	} {
+		for _, note := range []string{"", noteBlocked, noteSubmitted, noteSponsor} {
+			said := stateOf(j) + ": " + strings.Join(messages(&party{kind: Hub}, task{wayNote: note}, j), " ")
+			seen[said] = append(seen[said], name)
+		}
+	}
+	for _, refused := range [][]sandbox.Refusal{nil, odd, much} { // people have released the rest
+		m := strings.Join(messages(&party{kind: Hub}, task{}, job.Job{State: job.Released, Tasks: good, Refused: refused}), " ")
+		if strings.Contains(m, "larger than its disk_gb") != (refused != nil) || strings.Contains(m, "/w/") {
+			t.Errorf("released, %d not taken: %s", len(refused), m)
+		}
+	}
+	if len(seen) != 6 { // exit code, time, memory, outputs, done, held
+		t.Errorf("a machine tells %d ends apart: %v", len(seen), seen)
 	}
 }
 

@@ -138,19 +138,20 @@ func (s *Service) nudge() {
 }
 
 // stateOf tells a task that failed, by a command or by what it left, from a host
-// that did: then some task has no exit code although it failed, or none has any.
+// that did: then some task has no exit code although it failed, or none has any. What a
+// program that ran can bring about counts as failed: it must not choose between the two.
 func stateOf(j job.Job) string {
 	if j.State != job.Failed {
 		return string(j.State)
 	}
-	ran := false
+	ran, unplaced := false, strings.HasPrefix(j.Reason, job.Unplaced)
 	for _, t := range j.Tasks {
-		if t.State == job.TaskFailed && t.ExitCode == nil {
+		if t.State == job.TaskFailed && t.ExitCode == nil && !(ran && unplaced) {
 			return broken
 		}
 		ran = ran || t.ExitCode != nil
 	}
-	if !ran || strings.HasPrefix(j.Reason, job.NotKept) { // no command is to blame
+	if !ran {
 		return broken
 	}
 	return string(job.Failed)

@@ -66,7 +66,7 @@ func (s *Service) view(tx *store.Tx, p *party, t task, slug string, view protoco
 	}
 	st.Tasks = ended(j)
 	if p.machine() {
-		blunt(&st)
+		blunt(&st, j.State)
 	}
 	if err := s.outputs(tx, p, &st, j); err != nil {
 		return st, err
@@ -107,18 +107,23 @@ func ended(j job.Job) []protocol.TaskState {
 	return list
 }
 
-// blunt takes from a state what a program could write bits into for a machine
-// outside: the digits of exit codes and the fractions of seconds.
-func blunt(st *protocol.JobState) {
-	whole := func(t *time.Time) { *t = t.Truncate(time.Second) }
-	whole(&st.StartedAt)
-	whole(&st.FinishedAt)
-	for i := range st.Tasks {
-		whole(&st.Tasks[i].StartedAt)
-		whole(&st.Tasks[i].FinishedAt)
-		if st.Tasks[i].ExitCode != 0 {
+// blunt takes from a state what a program could write bits into for a machine outside: the
+// digits of exit codes, when each command ended, and all but the minute of the whole end.
+// Commands are shown together when the last is over, so that nobody can watch them either.
+func blunt(st *protocol.JobState, state job.State) {
+	if !state.Terminal() && state != job.Held {
+		st.Tasks = nil
+	}
+	for i, t := range st.Tasks {
+		if st.Tasks[i] = (protocol.TaskState{}); t.ExitCode != 0 {
 			st.Tasks[i].ExitCode = 1
 		}
+	}
+	st.StartedAt = st.StartedAt.Truncate(time.Second)
+	if st.FinishedAt = st.FinishedAt.Truncate(time.Minute); !state.Terminal() {
+		st.FinishedAt = time.Time{}
+	} else if st.FinishedAt.Before(st.StartedAt) {
+		st.FinishedAt = st.StartedAt
 	}
 }
 

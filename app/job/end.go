@@ -107,7 +107,7 @@ func (r *run) verdict(n int, got sandbox.Collected, sink *output.Sink, timedOut 
 		return failed("time", fmt.Sprintf("It ran longer than its limit of %s and was stopped.", wallText(r.job.Limits.wall())),
 			"Make the analysis smaller, or submit it with a longer running time.")
 	case st.Unplaced:
-		return failed("unplaced", "An input, a folder or a file of a standard stream could not be put in place, so the command never ran.", "Read the log, correct what it names and submit it again.")
+		return failed("unplaced", Unplaced+"could not be put in place, so the command never ran.", "Read the log, correct what it names and submit it again.")
 	case st.OOMKilled && !r.job.Tasks[n].IgnoreError:
 		return failed("memory", fmt.Sprintf("It needed more memory than its limit of %s and was stopped.", sizeText(r.job.Limits.Memory)),
 			"Make the analysis smaller, or submit it with more memory.")
@@ -118,6 +118,10 @@ func (r *run) verdict(n int, got sandbox.Collected, sink *output.Sink, timedOut 
 	}
 	return r.success(sink, append(append([]sandbox.Refusal{}, got.Refused...), sink.Refused()...), ended(exitOf(st)))
 }
+
+// Unplaced begins the reason of a job a command of which never ran, because its files could
+// not be put in place. A task before it may have seen to that.
+const Unplaced = "An input, a folder or a file of a standard stream "
 
 // exitOf is a task's exit code; one that was ended for its memory did not succeed, whatever it says.
 func exitOf(st sandbox.Status) int {
