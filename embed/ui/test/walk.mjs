@@ -318,7 +318,10 @@ if (entered) {
     await olga.go('/people')
     await olga.button('Disable Nina Roth').click()
     const dialog = olga.page.getByRole('dialog', { name: 'Disable Nina Roth' })
+    must(await dialog.getByLabel(/^Reason/).evaluate((e) => e === document.activeElement), 'the question does not have the focus')
     await dialog.getByRole('button', { name: 'Keep as it is' }).click()
+    await dialog.waitFor({ state: 'detached' })
+    await olga.page.waitForFunction(() => document.activeElement?.ariaLabel === 'Disable Nina Roth') // the focus comes back
     await olga.button('Disable Nina Roth').click()
     await olga.page.screenshot({ path: `${shots}/disable.png` })
     must(await dialog.getByRole('button', { name: 'Disable the account' }).isDisabled(), 'no reason is asked for')

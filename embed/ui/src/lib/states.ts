@@ -64,6 +64,10 @@ const looks: Record<string, Look> = {
   COMPLETE: { word: 'Complete', icon: 'check', tone: 'good' },
   'EXECUTOR-ERROR': { word: 'Program failed', icon: 'warn', tone: 'stop' },
   'SYSTEM-ERROR': { word: 'Not done', icon: 'stop', tone: 'stop' },
+  CANCELING: { word: 'Being cancelled', icon: 'stop', tone: 'attention' },
+  PAUSED: { word: 'Paused', icon: 'lock', tone: 'attention' },
+  PREEMPTED: { word: 'Interrupted', icon: 'warn', tone: 'attention' },
+  UNKNOWN: { word: 'Not known', icon: 'dot', tone: 'calm' },
   CANCELED: { word: 'Cancelled', icon: 'stop', tone: 'calm' },
   reject: { word: 'Reject', icon: 'stop', tone: 'stop' },
 }
