@@ -265,6 +265,15 @@ func TestManagementFaults(t *testing.T) {
 			_, _, err := h.g.NewPersonToken(ctx, h.as("rosa"), "laptop", "aurora", 3)
 			return err
 		}, fault.Internal},
+		{"end of a token", func(h *house, _ *Principal) error {
+			list, err := h.g.Tokens(ctx, h.as("rosa"))
+			h.must(err)
+			return h.g.RevokeToken(ctx, h.as("rosa"), list[0].ID, "")
+		}, fault.Internal},
+		{"client's token", func(h *house, _ *Principal) error {
+			_, err := h.g.NewToken(ctx, h.as("olga"), "lab-client")
+			return err
+		}, fault.Internal},
 		{"source", func(h *house, _ *Principal) error {
 			_, err := h.g.AddSource(ctx, h.as("olga"), Source{Prefix: "https://data.example.org/"})
 			return err
@@ -278,6 +287,8 @@ func TestManagementFaults(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				h := newHouse(t)
 				p, _ := h.hub("North hub")
+				h.client("Lab client")
+				h.person("rosa", "aurora")
 				h.g.update = (&faulty{after: after, real: h.db.Update}).update
 				err := c.do(h, &p)
 				if err == nil || strings.Contains(fault.Message(err), "disk is gone") {
@@ -286,6 +297,9 @@ func TestManagementFaults(t *testing.T) {
 				h.g.update = h.db.Update
 				if err := c.do(h, &p); err != nil && (!after || fault.KindOf(err) != c.ok) {
 					t.Errorf("again: %v", err)
+				}
+				if n := h.number(`SELECT count(*) FROM gateway_token WHERE principal IS NOT NULL AND revoked_at IS NULL`); n != 1 {
+					t.Errorf("the client has %d tokens that are good", n)
 				}
 			})
 		}

@@ -2,6 +2,7 @@ package job
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -14,10 +15,16 @@ import (
 )
 
 func waitingHouse(t *testing.T) (*house, Job) {
+	h, j := waitingJob(t)
+	h.run()
+	return h, j
+}
+
+// waitingJob is waitingHouse before anything runs.
+func waitingJob(t *testing.T) (*house, Job) {
 	h := newHouse(t)
 	every := project.EveryJob
 	h.alphaChange(project.Change{Approval: &every, Reason: "test"})
-	h.run()
 	return h, h.submit(h.task("write", "a.csv"))
 }
 
@@ -117,6 +124,46 @@ func TestReasonsAreKept(t *testing.T) {
 				t.Errorf("%q (%v), want %q", got, err, c.want)
 			}
 		})
+	}
+}
+
+// TestDecisionFaults: a decision fails, or fails after it was stored; made again it stands
+// there once, with one event.
+func TestDecisionFaults(t *testing.T) {
+	ctx := context.Background()
+	for _, c := range []struct {
+		name  string
+		do    func(h *house, id string) error
+		end   State
+		event string
+		again fault.Kind // what making it again may answer when it was stored
+	}{
+		{"approve", func(h *house, id string) error { _, err := h.job.Approve(ctx, h.in(lena), id, ""); return err }, Held, "job.approved", fault.Conflict},
+		{"refuse", func(h *house, id string) error { _, err := h.job.Refuse(ctx, h.in(lena), id, "No."); return err }, Refused, "job.refused", fault.Conflict},
+		{"cancel", func(h *house, id string) error { _, err := h.job.Cancel(ctx, h.in(rosa), id, ""); return err }, Cancelled, "job.cancelled", fault.Internal},
+	} {
+		for _, after := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s fails, after it was stored %v", c.name, after), func(t *testing.T) {
+				h, j := waitingJob(t)
+				h.breakWrite(1, after)
+				if err := c.do(h, j.ID); err == nil {
+					t.Fatal("it did not fail")
+				}
+				if err := c.do(h, j.ID); err != nil && (!after || fault.KindOf(err) != c.again) {
+					t.Errorf("again: %v", err)
+				}
+				h.run()
+				h.until(j.ID, c.end)
+				var events []audit.Event
+				err := h.db.View(ctx, func(tx *store.Tx) (err error) {
+					events, err = h.log.List(tx, audit.Filter{Subject: Subject(j.ID), Verb: c.event})
+					return err
+				})
+				if err != nil || len(events) != 1 {
+					t.Errorf("%d events (%v)", len(events), err)
+				}
+			})
+		}
 	}
 }
 
