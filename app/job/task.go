@@ -350,7 +350,9 @@ func (r *run) untilStopped() (context.Context, func()) {
 // full disk is waited for: the outputs are safe in the container as long as that takes.
 func (r *run) afterCollect(n int, timedOut bool, cause error, try int, since time.Time) (*ending, error) {
 	ref := refOf(r.id, n, r.job.Tasks[n].Attempt)
-	r.s.Logger.Warn("jobs: collecting outputs", "job", r.id, "ref", ref, "err", cause)
+	if !r.cancelled() { // a stop cuts a collection short: that is no trouble
+		r.s.Logger.Warn("jobs: collecting outputs", "job", r.id, "ref", ref, "err", cause)
+	}
 	st, err := r.status(ref)
 	switch {
 	case err != nil:
