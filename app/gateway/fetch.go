@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/minio/minio-go/v7/pkg/s3utils"
 )
@@ -91,6 +92,9 @@ func (f *fetcher) resolve(ctx context.Context, raw string) (spot, error) {
 func (src Source) object(u *url.URL) (*url.URL, error) {
 	if strings.HasSuffix(u.Path, "/") || u.Path == "" {
 		return nil, malformed("The address %s names a bucket or a folder of one, and not a file.", quoted(shown(u.String())))
+	}
+	if !utf8.ValidString(u.Path) {
+		return nil, malformed("The address %s is not UTF-8, as names in s3:// are.", quoted(shown(u.String())))
 	}
 	at, err := url.Parse(src.Endpoint)
 	if err != nil {
