@@ -8,8 +8,8 @@
 //                   "plugin": {"tresor": "PROGRAM", "data": "FOLDER", "file": "PLUGIN"},
 //                   "two": {"hub": "http://…", "link": …, "task": ID, "node": PID}}'
 //
-// lead and hub are links of accounts that still have to be set up: the project's lead,
-// and the first operator of the hub at the address `hub`. two is another hub with two nodes
+// steward, lead and hub are links of accounts that still have to be set up: the data steward,
+// the project's lead, and the first operator of the hub at the address `hub`. two is another hub with two nodes
 // that have released a task: the link of its researcher, and the process of the second node.
 //
 // Prints `ok - name` or `not ok - name: why, at page, picture`, then `walk: N passed, M failed`.
@@ -263,7 +263,7 @@ await many(browser, { ...two, shots })
 // A grant that is taken back.
 await check('stefan revokes a grant, with a reason, and grants it again', async () => {
   const stefan = await Person.enter(browser, 'stefan', base)
-  await stefan.signIn(links.steward)
+  await stefan.enrol(links.steward)
   await stefan.go(at.project)
   await confirm(stefan, stefan.button(/^Revoke RAND/), /^Revoke RAND/, 'Revoke the grant', 'The agreement is being renewed.')
   await stefan.text('No dataset is granted')
