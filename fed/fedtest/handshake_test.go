@@ -164,6 +164,44 @@ func TestAHubThatWasRevokedAtTheNodeReachesNothing(t *testing.T) {
 	Until(t, "the node has stopped to try", func() bool { return n.Health()[0].State == node.Revoked })
 }
 
+// TestANextKeyThatComesDuringTheHandshake is announced all the same: the link that does
+// not know of it is made anew.
+func TestANextKeyThatComesDuringTheHandshake(t *testing.T) {
+	for _, side := range []string{"node", "hub"} {
+		t.Run(side, func(t *testing.T) {
+			h, n := enrolled(t, Lively())
+			held, goes := make(chan struct{}), make(chan struct{})
+			var first atomic.Bool
+			h.Relay.Change(func(m Message) [][]byte {
+				if !m.ToHub && m.N == 1 && side == "node" || m.ToHub && m.N == 0 && side == "hub" {
+					if !first.Swap(true) {
+						close(held)
+						<-goes
+					}
+				}
+				return [][]byte{m.Data}
+			})
+			connect(t, n)
+			<-held
+			next := NewKey(t)
+			if side == "node" {
+				n.Next.Store(wire.NewSuccession(n.Key, next, time.Now().Add(time.Hour)))
+				n.Redial(n.Hub)
+			} else {
+				h.Next.Store(wire.NewSuccession(h.Key, next, time.Now().Add(time.Hour)))
+				h.Drop(n.ID)
+			}
+			close(goes)
+			Until(t, "the next key is known on the other side", func() bool {
+				if side == "node" {
+					return n.Health()[0].Announced == wire.KeyOf(next).ID()
+				}
+				return h.Nodes()[0].Announced == wire.KeyOf(next).ID()
+			})
+		})
+	}
+}
+
 func TestRotationOfBothKeysOverTheLink(t *testing.T) {
 	h, n := enrolled(t, Lively())
 	newNode, newHub := NewKey(t), NewKey(t)

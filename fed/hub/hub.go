@@ -81,10 +81,11 @@ func New(o Options) *Hub {
 		last: map[wire.KeyID]time.Time{}}
 }
 
-// attach makes l the node's link; an older one is closed, as its node has lost it.
+// attach makes l the node's link; an older one is closed, as its node has lost it. False:
+// the hub is closed, or has a next key since the handshake, when Drop had nothing to end.
 func (h *Hub) attach(l *nodeLink) bool {
 	h.mu.Lock()
-	if h.closed {
+	if h.closed || !h.o.Identity().Next.Same(l.next) {
 		h.mu.Unlock()
 		return false
 	}

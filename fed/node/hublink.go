@@ -147,6 +147,9 @@ func (l *hubLink) once() (online bool, err error) {
 		return false, err
 	}
 	l.online(s, id.Next)
+	if !l.n.o.Identity().Next.Same(id.Next) {
+		s.Close() // a Redial during the handshake had nothing to end
+	}
 	return true, s.Serve(l.ctx, l.handler(key, s), l.n.o.Log)
 }
 

@@ -27,6 +27,11 @@ func NewSuccession(old, next ed25519.PrivateKey, until time.Time) *Succession {
 	return s
 }
 
+// Same reports whether both announce the same next key, or none.
+func (s *Succession) Same(o *Succession) bool {
+	return s == o || s != nil && o != nil && s.New == o.New
+}
+
 func (s *Succession) body() []byte {
 	return canon("succession", s.Old, s.New[:], s.Until)
 }
