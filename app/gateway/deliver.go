@@ -53,6 +53,17 @@ func (s *Service) parcel(ctx context.Context, p *party, plugin, id string) (parc
 	return x, err
 }
 
+// open opens the release for one delivery, if the caller has not had too many lately: each
+// reads all of it to verify it and is written down, also when one byte was asked for.
+func (s *Service) open(ctx context.Context, p *party, x parcel) (io.ReadSeekCloser, release.Release, error) {
+	now := s.Now()
+	if s.opens.dry(p.key, now) {
+		return nil, release.Release{}, refuse(CodeQuota, fault.Exhausted, "Wait a while, and fetch a release in few parts, or all of it as one zip.", "You have fetched released files too often.")
+	}
+	s.opens.spend(p.key, now, 1)
+	return s.Releases.Open(ctx, x.actor, x.release.ID)
+}
+
 // sent writes into the ledger, before the first byte leaves, what is about to.
 func (s *Service) sent(ctx context.Context, p *party, x parcel, sum string, size int64, text, correlation string) error {
 	e := Entry{Principal: p.key, Project: x.release.Project, Direction: Out, What: WhatRelease, Task: x.task.id, SHA256: sum, Bytes: size, Outcome: Sent,
@@ -116,7 +127,7 @@ func (s *Service) deliver(w http.ResponseWriter, r *http.Request, who Caller, pl
 		w.WriteHeader(http.StatusOK)
 		return nil
 	}
-	zip, _, err := s.Releases.Open(ctx, x.actor, x.release.ID)
+	zip, _, err := s.open(ctx, p, x)
 	if err != nil {
 		return err
 	}

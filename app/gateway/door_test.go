@@ -208,6 +208,19 @@ func TestReleaseDoor(t *testing.T) {
 	if head.Code != 200 || head.Body.Len() != 0 || head.Header().Get("Content-Length") != fmt.Sprint(whole.Body.Len()) {
 		t.Errorf("%d %v", head.Code, head.Header())
 	}
+	for h.g.opens.spend(p.ID, h.now(), openBurst); ; { // byte by byte, without end
+		w := h.call("GET", file, token, nil, "Range", "bytes=0-0")
+		if w.Code == http.StatusTooManyRequests && w.Header().Get(refusalHeader) == CodeQuota {
+			break
+		}
+		if w.Code != http.StatusPartialContent {
+			t.Fatalf("%d %s", w.Code, w.Body)
+		}
+	}
+	if _, err := h.host(who).ReadRelease(ctx, done.Release, 0); wireCode(err) != CodeQuota {
+		t.Errorf("a plugin opens it once more: %v", err)
+	}
+	h.g.opens = newBuckets(openEvery, openBurst)
 	if w := h.call("GET", file, token, nil, "If-None-Match", `"`+done.Outputs[0].SHA256+`"`); w.Code != 304 {
 		t.Errorf("known bytes are sent again: %d", w.Code)
 	}

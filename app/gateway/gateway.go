@@ -121,6 +121,7 @@ type Service struct {
 	guesses *buckets // wrong tokens, by address
 	probes  *buckets // names of files that are not in a tree, by caller
 	vain    *buckets // MiB fetched for requests that were refused then, by caller
+	opens   *buckets // of releases, by caller
 	slots   *slots
 	shelves shelves // what plugins publish
 	puts    *allowances
@@ -155,7 +156,8 @@ func New(d Deps) *Service {
 		d.Fetch.Timeout = time.Minute
 	}
 	s := &Service{Deps: d, update: d.DB.Update, parties: newParties(), counts: newCounts(), tally: newTally(), wake: make(chan struct{}, 1),
-		guesses: newBuckets(guessEvery, guessBurst), probes: newBuckets(probeEvery, probeBurst), vain: newBuckets(vainEvery, vainBurst), slots: newSlots(), puts: newAllowances(), touched: map[string]time.Time{}}
+		guesses: newBuckets(guessEvery, guessBurst), probes: newBuckets(probeEvery, probeBurst), vain: newBuckets(vainEvery, vainBurst), opens: newBuckets(openEvery, openBurst),
+		slots: newSlots(), puts: newAllowances(), touched: map[string]time.Time{}}
 	s.times = times{party: time.Second, flush: time.Minute, way: 30 * time.Second}
 	return s
 }

@@ -26,6 +26,11 @@ const probeBurst = 60
 
 var probeEvery = rate.Every(time.Minute)
 
+// A caller may open releases so often, and once more after each pause.
+const openBurst = 2000
+
+var openEvery = rate.Every(2 * time.Second)
+
 // buckets is a bounded map of token buckets, one for a key. Full of fresh offenders it
 // lets further ones try uncounted: no number of guesses finds a token, and whoever comes
 // from so many addresses must neither grow memory nor shut out everybody else.

@@ -40,7 +40,7 @@ func (h *host) readRelease(ctx context.Context, p *party, id string, offset int6
 		if err != nil {
 			return protocol.Chunk{}, err
 		}
-		zip, r, err := h.s.Releases.Open(ctx, x.actor, id)
+		zip, r, err := h.s.open(ctx, p, x)
 		if err != nil {
 			return protocol.Chunk{}, err
 		}
