@@ -39,7 +39,7 @@ func (p part) over() bool { return p.state == ended || p.state == denied || p.st
 func (s *Service) endGone(ctx context.Context) error {
 	var nodes []string
 	err := s.DB.View(ctx, func(tx *store.Tx) (err error) {
-		nodes, err = texts(tx, `SELECT DISTINCT node FROM hub_part WHERE state IN ('waiting', 'offered', 'accepted')`)
+		nodes, err = texts(tx, `SELECT DISTINCT p.node FROM hub_part p WHERE `+goesOn)
 		return err
 	})
 	for _, n := range nodes {
@@ -56,7 +56,7 @@ func (s *Service) endPartsOf(tx *store.Tx, peer trust.Peer) error {
 	if !peer.Revoked.IsZero() {
 		why = "The node was revoked at the hub"
 	}
-	all, err := parts(tx, `WHERE p.node = ? AND p.state IN ('waiting', 'offered', 'accepted')`, string(peer.ID))
+	all, err := parts(tx, `WHERE p.node = ? AND `+goesOn, string(peer.ID))
 	if err != nil {
 		return err
 	}

@@ -40,9 +40,27 @@ func isLocal(err error) bool {
 }
 
 // disk marks the errors of writing, which io.Copy does not tell from those of reading.
-type disk struct{ w io.Writer }
+// It looks every now and then whether there is room: others write to the same disk.
+type disk struct {
+	w    io.Writer
+	room func() (int64, error)
+	left int64 // bytes until the next look
+}
 
-func (d disk) Write(p []byte) (int, error) {
+const lookEvery = 16 << 20 // bytes
+
+func (d *disk) Write(p []byte) (int, error) {
+	if d.left < int64(len(p)) {
+		room, err := d.room()
+		if err == nil && room < int64(len(p)) {
+			err = &localFault{errFull}
+		}
+		if err != nil {
+			return 0, err
+		}
+		d.left = min(room, lookEvery)
+	}
+	d.left -= int64(len(p))
 	n, err := d.w.Write(p)
 	if err != nil {
 		err = &localFault{err}
@@ -99,8 +117,7 @@ const maxTransfer = 12 * time.Hour // of one zip, however steadily it comes
 
 // download gets one zip into a file of its own and checks it.
 func (w *worker) download(ctx context.Context, x wantedResult) (g got, err error) {
-	room, err := w.s.room()
-	if err != nil {
+	if _, err := w.s.room(); err != nil {
 		return g, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, maxTransfer)
@@ -124,13 +141,10 @@ func (w *worker) download(ctx context.Context, x wantedResult) (g got, err error
 		}
 	}()
 	sum := sha256.New()
-	most := min(w.s.Pace.MaxResult, room)
-	g.size, err = io.Copy(io.MultiWriter(disk{f}, sum), io.LimitReader(guard, most+1))
+	g.size, err = io.Copy(io.MultiWriter(&disk{w: f, room: w.s.room}, sum), io.LimitReader(guard, w.s.Pace.MaxResult+1))
 	switch {
 	case g.size > w.s.Pace.MaxResult:
 		return g, &badResult{"The node's result is larger than this hub takes."}
-	case g.size > most:
-		return g, &localFault{errFull}
 	case err != nil:
 		return g, err
 	case resp.ContentLength >= 0 && resp.ContentLength != g.size:

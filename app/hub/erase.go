@@ -79,6 +79,9 @@ func (s *Service) doom(ctx context.Context, actor access.Actor, by string, all [
 	return n, err
 }
 
+const overdue = `SELECT r.task, r.node, t.project FROM hub_result r JOIN hub_task t ON t.id = r.task
+	WHERE r.state = 'stored' AND r.deleted_at IS NULL AND r.stored_at < ?1 AND t.ended_at < ?1 LIMIT ?2`
+
 // retire deletes the results whose time is over.
 func (s *Service) retire(ctx context.Context) error {
 	if s.Keep <= 0 {
@@ -87,8 +90,7 @@ func (s *Service) retire(ctx context.Context) error {
 	for {
 		var all []doomed
 		err := s.DB.View(ctx, func(tx *store.Tx) error {
-			rows, err := tx.Query(`SELECT r.task, r.node, t.project FROM hub_result r JOIN hub_task t ON t.id = r.task
-				WHERE r.state = 'stored' AND r.deleted_at IS NULL AND r.stored_at < ?1 AND t.ended_at < ?1 LIMIT 100`, store.Millis(s.Now().Add(-s.Keep)))
+			rows, err := tx.Query(overdue, store.Millis(s.Now().Add(-s.Keep)), 100)
 			if err != nil {
 				return err
 			}

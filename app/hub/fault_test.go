@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -438,4 +439,31 @@ func tempFile(t *testing.T, r *rig) string {
 	must(t, err)
 	must(t, f.Close())
 	return f.Name()
+}
+
+// TestTheDiskFillsUp: others write to it too, so the room is looked at on the way.
+func TestTheDiskFillsUp(t *testing.T) {
+	var room int64 = 3 * lookEvery
+	looks := 0
+	d := &disk{w: io.Discard, room: func() (int64, error) {
+		if looks++; room <= 0 {
+			return 0, &localFault{errFull}
+		}
+		return room, nil
+	}}
+	piece := make([]byte, lookEvery/4)
+	for i := 1; ; i++ {
+		n, err := d.Write(piece)
+		if err != nil {
+			if !isLocal(err) || i != 13 || looks != 4 {
+				t.Errorf("%v at %d after %d looks", err, i, looks)
+			}
+			break
+		}
+		room -= int64(n)
+	}
+	room = int64(len(piece)) - 1
+	if _, err := d.Write(piece); !isLocal(err) {
+		t.Errorf("more than there is room for: %v", err)
+	}
 }

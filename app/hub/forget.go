@@ -42,13 +42,15 @@ type oldTask struct {
 	state       model.State
 }
 
+const gone = `SELECT t.id, t.project, t.state FROM hub_task t WHERE t.ended_at < ?
+	AND NOT EXISTS (SELECT 1 FROM hub_part p WHERE p.task = t.id AND ` + goesOn + `)
+	AND NOT EXISTS (SELECT 1 FROM hub_result r WHERE r.task = t.id AND r.state = 'stored' AND r.erased = 0)
+	ORDER BY t.ended_at LIMIT ?`
+
 // overTime lists some of them, those first that ended first.
 func (s *Service) overTime(ctx context.Context) (all []oldTask, err error) {
 	err = s.DB.View(ctx, func(tx *store.Tx) error {
-		rows, err := tx.Query(`SELECT t.id, t.project, t.state FROM hub_task t WHERE t.ended_at < ?
-			AND NOT EXISTS (SELECT 1 FROM hub_part p WHERE p.task = t.id AND p.state IN ('waiting', 'offered', 'accepted'))
-			AND NOT EXISTS (SELECT 1 FROM hub_result r WHERE r.task = t.id AND r.state = 'stored' AND r.erased = 0)
-			ORDER BY t.ended_at LIMIT ?`, store.Millis(s.Now().Add(-s.KeepTasks)), forgetAtOnce)
+		rows, err := tx.Query(gone, store.Millis(s.Now().Add(-s.KeepTasks)), forgetAtOnce)
 		if err != nil {
 			return err
 		}

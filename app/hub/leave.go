@@ -42,7 +42,7 @@ func (s *Service) End(ctx context.Context, actor access.Actor, id string) (Task,
 }
 
 func (s *Service) leaveParts(tx *store.Tx, id string) error {
-	all, err := parts(tx, `WHERE p.task = ? AND p.state IN ('waiting', 'offered', 'accepted')`, id)
+	all, err := parts(tx, `WHERE p.task = ? AND `+goesOn, id)
 	if err != nil {
 		return err
 	}

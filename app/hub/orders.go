@@ -42,7 +42,7 @@ func (w *worker) expire(ctx context.Context) (time.Duration, error) {
 	for {
 		var oldest []part
 		err := w.s.DB.View(ctx, func(tx *store.Tx) (err error) {
-			oldest, err = parts(tx, `WHERE p.node = ? AND p.state IN ('waiting', 'offered') ORDER BY p.seq LIMIT 1`, w.node)
+			oldest, err = parts(tx, toSend, w.node, 1)
 			return err
 		})
 		if err != nil || len(oldest) == 0 {
@@ -76,11 +76,10 @@ func (w *worker) bring(ctx context.Context) error {
 	for {
 		var next, ends []part
 		err := w.s.DB.View(ctx, func(tx *store.Tx) (err error) {
-			if next, err = parts(tx, `WHERE p.node = ? AND p.state IN ('waiting', 'offered') ORDER BY p.seq LIMIT 100`, w.node); err != nil {
+			if next, err = parts(tx, toSend, w.node, 100); err != nil {
 				return err
 			}
-			ends, err = parts(tx, `WHERE p.node = ? AND p.state = 'accepted' AND p.cancelled = 0
-				AND p.task IN (SELECT id FROM hub_task WHERE cancel_at IS NOT NULL) ORDER BY p.seq LIMIT 100`, w.node)
+			ends, err = parts(tx, toStop, w.node, 100)
 			return err
 		})
 		if err != nil || len(next)+len(ends) == 0 {

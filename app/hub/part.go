@@ -39,6 +39,18 @@ type part struct {
 const partColumns = `p.task, p.node, p.state, p.tes, p.cancelled, p.remote, p.code, p.text, p.correlation, p.log, p.trouble, p.seen_at, p.body, p.left_at IS NOT NULL,
 	(SELECT cancel_at IS NOT NULL FROM hub_task t WHERE t.id = p.task)`
 
+// goesOn is the condition of the index of parts that go on, word for word: only a query
+// that has it finds them without reading all.
+const goesOn = `p.state IN ('waiting', 'offered', 'accepted')`
+
+// Which parts of a node are to be sent, in the order of their sequence, and of which it
+// is to be told the end.
+const (
+	toSend = `WHERE p.node = ? AND ` + goesOn + ` AND p.state <> 'accepted' ORDER BY p.seq LIMIT ?`
+	toStop = `WHERE p.node = ? AND ` + goesOn + ` AND p.state = 'accepted' AND p.cancelled = 0
+		AND EXISTS (SELECT 1 FROM hub_task t WHERE t.id = p.task AND t.cancel_at IS NOT NULL) ORDER BY p.seq LIMIT ?`
+)
+
 func parts(tx *store.Tx, where string, args ...any) ([]part, error) {
 	rows, err := tx.Query(`SELECT `+partColumns+` FROM hub_part p `+where, args...)
 	if err != nil {

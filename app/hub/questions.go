@@ -93,10 +93,12 @@ func (w *worker) ask(ctx context.Context, paces map[string]*asked) time.Duration
 	return max(next, 0)
 }
 
+const toAsk = `SELECT p.task, p.remote FROM hub_part p WHERE p.node = ? AND ` + goesOn + ` AND p.state = 'accepted' AND NOT EXISTS
+	(SELECT 1 FROM hub_result r WHERE r.task = p.task AND r.node = p.node)`
+
 // openParts lists what a node is to be asked about: only task and remote are read.
 func openParts(tx *store.Tx, node string) ([]part, error) {
-	rows, err := tx.Query(`SELECT p.task, p.remote FROM hub_part p WHERE p.node = ? AND p.state = 'accepted' AND NOT EXISTS
-		(SELECT 1 FROM hub_result r WHERE r.task = p.task AND r.node = p.node)`, node)
+	rows, err := tx.Query(toAsk, node)
 	if err != nil {
 		return nil, err
 	}
