@@ -19,6 +19,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -50,6 +51,21 @@ type Hub struct {
 	Server *httptest.Server
 	Relay  *Relay
 	Limits link.Limits
+
+	mu sync.Mutex // held to change Key, and where handshakes read it
+}
+
+// SetKey changes the hub's key; handshakes may be under way.
+func (h *Hub) SetKey(key ed25519.PrivateKey) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.Key = key
+}
+
+func (h *Hub) identity() hub.Identity {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return hub.Identity{Key: h.Key, Next: h.Next.Load()}
 }
 
 // Quick are limits for tests that wait for a timeout. A busy machine breaks links that
@@ -88,7 +104,7 @@ func StartHub(t testing.TB, limits link.Limits) *Hub {
 	h.Server = httptest.NewUnstartedServer(nil)
 	h.Relay = NewRelay(t, "ws://"+h.Server.Listener.Addr().String())
 	hosts := []string{h.Relay.Host(), h.Server.Listener.Addr().String()}
-	h.Hub = hub.New(hub.Options{Name: "Hub of the test", Identity: func() hub.Identity { return hub.Identity{Key: h.Key, Next: h.Next.Load()} },
+	h.Hub = hub.New(hub.Options{Name: "Hub of the test", Identity: h.identity,
 		Hosts: hosts, Book: book, Sequences: h.Store, Now: h.Clock.Now, Log: Log(), Limits: limits})
 	h.Server.Config.Handler = h.Hub
 	h.Server.Start()
@@ -111,6 +127,21 @@ type Node struct {
 	Proxy    func(*http.Request) (*url.URL, error) // of the next Restart; nil: none
 	Patience time.Duration                         // of the next Restart; 0: as in the product
 	limits   link.Limits
+
+	mu sync.Mutex // held to change Key and Past, and where handshakes read them
+}
+
+// SetKey changes the node's key, and which it had before; handshakes may be under way.
+func (n *Node) SetKey(key ed25519.PrivateKey, past ...wire.KeyID) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.Key, n.Past = key, past
+}
+
+func (n *Node) identity() node.Identity {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return node.Identity{Key: n.Key, Next: n.Next.Load(), Past: n.Past}
 }
 
 // NewNode makes a node that knows no hub.
@@ -133,7 +164,7 @@ func (n *Node) Restart(t testing.TB) {
 		t.Fatal(err)
 	}
 	n.Book = book
-	n.Node = node.New(node.Options{Identity: func() node.Identity { return node.Identity{Key: n.Key, Next: n.Next.Load(), Past: n.Past} },
+	n.Node = node.New(node.Options{Identity: n.identity,
 		Book: book, Ledger: n.Ledger, Now: n.Clock.Now, Log: Log(), Rand: mrand.Float64, Limits: n.limits, Proxy: n.Proxy, Patience: n.Patience,
 		MinWait: 5 * time.Millisecond, MaxWait: 50 * time.Millisecond})
 }

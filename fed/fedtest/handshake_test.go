@@ -34,10 +34,10 @@ func TestEveryRefusalOfAHandshake(t *testing.T) {
 	}{
 		{"node's clock is ahead", func(t *testing.T, h *Hub, n *Node) { n.Clock.Skew(6 * time.Minute) }, wire.CodeTime},
 		{"hub's clock is behind", func(t *testing.T, h *Hub, n *Node) { h.Clock.Skew(-6 * time.Minute) }, wire.CodeTime},
-		{"node's key was never enrolled", func(t *testing.T, h *Hub, n *Node) { n.Key = NewKey(t) }, wire.CodeUnknown},
+		{"node's key was never enrolled", func(t *testing.T, h *Hub, n *Node) { n.SetKey(NewKey(t)) }, wire.CodeUnknown},
 		{"node was revoked", func(t *testing.T, h *Hub, n *Node) { h.Book.Revoke(context.Background(), n.ID, "left") }, wire.CodeRevoked},
 		{"node's key was revoked", func(t *testing.T, h *Hub, n *Node) { h.Book.RevokeKey(context.Background(), n.ID, n.ID) }, wire.CodeRevoked},
-		{"hub has another key", func(t *testing.T, h *Hub, n *Node) { h.Key = NewKey(t) }, wire.CodeUnknown},
+		{"hub has another key", func(t *testing.T, h *Hub, n *Node) { h.SetKey(NewKey(t)) }, wire.CodeUnknown},
 		{"hello was recorded and is played again", func(t *testing.T, h *Hub, n *Node) {
 			var kept atomic.Pointer[[]byte]
 			h.Relay.Change(func(m Message) [][]byte {
@@ -213,8 +213,8 @@ func TestRotationOfBothKeysOverTheLink(t *testing.T) {
 	})
 	n.Disconnect(n.Hub)
 	Until(t, "offline", func() bool { return !h.IsOnline(n.ID) })
-	n.Past = append(n.Past, wire.KeyOf(n.Key).ID())
-	n.Key, h.Key = newNode, newHub
+	n.SetKey(newNode, wire.KeyOf(n.Key).ID())
+	h.SetKey(newHub)
 	n.Next.Store(nil)
 	h.Next.Store(nil)
 	connect(t, n)

@@ -248,9 +248,9 @@ func TestAKeyWhoseOverlapIsOver(t *testing.T) {
 			h.Relay.Cut()
 			Until(t, "the replaced key is refused", func() bool { return n.Health()[0].Code == wire.CodeKeyExpired })
 			if side == "node" {
-				n.Key = next
+				n.SetKey(next)
 			} else {
-				h.Key = next
+				h.SetKey(next)
 			}
 			h.Online(t, n.ID)
 		})

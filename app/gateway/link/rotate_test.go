@@ -131,7 +131,7 @@ func TestAHubThatChangesItsKeyStaysTheSame(t *testing.T) {
 		p, _ := r.book.Peer(wire.KeyOf(h.Key).ID())
 		return p.Current() == wire.KeyOf(next)
 	})
-	h.Key = next
+	h.SetKey(next)
 	h.Next.Store(nil)
 	h.Relay.Cut()
 	h.Online(t, r.id())

@@ -77,7 +77,7 @@ func TestTheConnectionDoctor(t *testing.T) {
 		t.Errorf("the hub's clock is wrong: %q", got)
 	}
 	h.Clock.Skew(0)
-	h.Key = fedtest.NewKey(t)
+	h.SetKey(fedtest.NewKey(t))
 	if _, got = r.look(id); !strings.HasPrefix(got, "proxy name tcp tls hub clock !key") {
 		t.Errorf("another key answers: %q", got)
 	}
