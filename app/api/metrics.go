@@ -107,6 +107,7 @@ func (s *Server) pluginMetrics(c *call, m *exposition) error {
 		value            func(plug.Plugin) int64
 	}{
 		{"tresor_plugin_up", "gauge", "1 when the plugin's process answers.", func(p plug.Plugin) int64 { return one(p.Running) }},
+		{"tresor_plugin_well", "gauge", "0 when the plugin says that it is not well, or was ended because it took more than it may.", func(p plug.Plugin) int64 { return one(p.Health == nil || p.Health.OK) }},
 		{"tresor_plugin_starts_total", "counter", "Starts of the plugin's process.", func(p plug.Plugin) int64 { return int64(p.Starts) }},
 		{"tresor_plugin_calls_total", "counter", "Calls to the plugin.", func(p plug.Plugin) int64 { return p.Calls }},
 		{"tresor_plugin_failures_total", "counter", "Calls to the plugin that failed.", func(p plug.Plugin) int64 { return p.Failures }},

@@ -27,7 +27,7 @@ func (p *Plugin) protect(proc *process) {
 		Timeout: p.o.Call, Slots: p.o.Slots, Wait: slotWait,
 		Begin: func(name string) {
 			if name != asking {
-				p.count(func(s *State) { s.InFlight++ })
+				p.count(func(*State) { p.flight(1) })
 			}
 		},
 		End: func(o protocol.Outcome) { p.ended(proc, o) },
@@ -44,12 +44,20 @@ func (p *Plugin) count(f func(*State)) {
 	f(&p.state)
 }
 
+// flight counts calls in flight, and how long they take. The caller holds mu.
+func (p *Plugin) flight(more int64) {
+	now := p.o.Now()
+	p.asked += time.Duration(p.state.InFlight) * now.Sub(p.since)
+	p.since = now
+	p.state.InFlight += more
+}
+
 // ended counts a call and ends a process that has stopped answering.
 func (p *Plugin) ended(proc *process, o protocol.Outcome) {
 	p.mu.Lock()
 	if o.Name != asking {
 		p.state.Calls++
-		p.state.InFlight--
+		p.flight(-1)
 		if failed(o) {
 			p.state.Failures++
 		}
@@ -82,6 +90,8 @@ func failed(o protocol.Outcome) bool {
 func (p *Plugin) attend(ctx context.Context, proc *process) error {
 	tick := time.NewTicker(p.o.Check)
 	defer tick.Stop()
+	m := &meter{}
+	p.overtime(proc, m)
 	for {
 		select {
 		case <-ctx.Done():
@@ -91,12 +101,34 @@ func (p *Plugin) attend(ctx context.Context, proc *process) error {
 		case <-proc.remote.Done():
 			return p.why(proc)
 		case <-tick.C:
-			if over := overuse(proc.runner.cmd.Process.Pid, proc.runner.dir); over != "" {
-				return errors.New(over)
+			over := overuse(proc.runner.cmd.Process.Pid, proc.runner.dir)
+			if over == "" {
+				over = p.overtime(proc, m)
+			}
+			if over != "" {
+				return greed(over)
 			}
 			go func() { _, _ = proc.remote.Describe(ctx) }() // the guard counts what comes of it
 		}
 	}
+}
+
+// greed is why a process was ended: it took more than it may.
+type greed string
+
+func (g greed) Error() string { return string(g) }
+
+// overtime says what the process uses of the processors that it may not.
+func (p *Plugin) overtime(proc *process, m *meter) string {
+	used, ok := processorTime(proc.runner.cmd.Process.Pid)
+	if !ok {
+		return ""
+	}
+	p.mu.Lock()
+	p.flight(0)
+	now := look{at: p.since, used: used, asked: p.asked}
+	p.mu.Unlock()
+	return m.over(now, p.o.Processor, p.o.Span)
 }
 
 // why says why the connection is gone: most often because the process is.

@@ -88,6 +88,7 @@ func TestConfined(t *testing.T) {
 		{"outlives the server", "/undying", ""},
 		{"leaves its group", "/setsid", ""},
 		{"raises its limits", "/limit", ""},
+		{"raises its priority", "/urgent", ""},
 		{"writes one file without end", "/big", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {

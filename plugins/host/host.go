@@ -57,7 +57,9 @@ type Options struct {
 	Call       time.Duration // deadline of one call, Run excepted (default 30 s)
 	Slots      int           // calls at one time (default 64); one more waits a second and is then refused with CodeExhausted
 	Misses     int           // calls in a row without an answer after which the process is started again (default 3)
-	Check      time.Duration // how often the host asks whether the plugin answers (default 10 s)
+	Check      time.Duration // how often the host asks whether the plugin answers, and what it uses (default 10 s)
+	Processor  time.Duration // processor time in each Span, beside the time of its calls, after which the process is started again (default 30 s)
+	Span       time.Duration // (default 1 min)
 	Now        func() time.Time
 }
 
@@ -71,6 +73,8 @@ func (o Options) filled() Options {
 	def(&o.Startup, time.Minute)
 	def(&o.Call, 30*time.Second)
 	def(&o.Check, 10*time.Second)
+	def(&o.Processor, 30*time.Second)
+	def(&o.Span, time.Minute)
 	if o.Slots <= 0 {
 		o.Slots = 64
 	}
@@ -88,7 +92,10 @@ type Plugin struct {
 	o      Options
 	mu     sync.Mutex
 	state  State
-	row    int // missed calls in a row
+	row    int           // missed calls in a row
+	greedy bool          // the last process ended because of what it took
+	asked  time.Duration // that calls took, all together, up to since
+	since  time.Time     // when a call last began or ended
 	proc   *process
 	ready  chan struct{} // closed while a process is up; replaced when it ends
 	cancel context.CancelFunc
@@ -151,7 +158,7 @@ func (p *Plugin) watch(ctx context.Context) {
 			return
 		}
 		p.note(err)
-		if p.o.Now().Sub(began) > time.Minute {
+		if p.o.Now().Sub(began) > time.Minute && !errors.As(err, new(greed)) {
 			pause = p.o.Backoff // it had run well; do not punish it for old failures
 		}
 		wait := pause/2 + rand.N(pause)
@@ -191,7 +198,10 @@ func (p *Plugin) up(proc *process, d protocol.Description) {
 	defer p.mu.Unlock()
 	p.proc, p.row = proc, 0
 	p.state.Running, p.state.Starts, p.state.Since = true, p.state.Starts+1, p.o.Now()
-	p.state.Description, p.state.LastError, p.state.Confined = d, "", proc.runner.report
+	p.state.Description, p.state.Confined = d, proc.runner.report
+	if !p.greedy {
+		p.state.LastError = ""
+	}
 	close(p.ready)
 }
 
@@ -202,10 +212,16 @@ func (p *Plugin) down() {
 	p.state.Running = false
 }
 
+// note keeps why a process ended. What it took that it may not stands on its page also
+// while it runs again.
 func (p *Plugin) note(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if err != nil {
-		p.state.LastError = err.Error()
+	if err == nil {
+		return
+	}
+	p.state.LastError = err.Error()
+	if p.greedy = errors.As(err, new(greed)); p.greedy {
+		p.state.Health = protocol.Health{Detail: p.state.LastError, At: p.o.Now()}
 	}
 }

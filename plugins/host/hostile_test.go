@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -117,6 +118,57 @@ func TestGreed(t *testing.T) {
 				t.Errorf("afterwards: %q, %v", got, err)
 			}
 		})
+	}
+}
+
+// TestSpin: a plugin that works on although nobody asks it is ended and started again,
+// its page keeps why, and one that works for its callers is left alone.
+func TestSpin(t *testing.T) {
+	p, log := hostile(t, "", func(o *host.Options) {
+		o.Check, o.Processor, o.Span = 20*time.Millisecond, 300*time.Millisecond, time.Minute
+	})
+	pid, err := ask(t, p, "/pid", "", &protocoltest.Host{})
+	if mine, its := nice(t, strconv.Itoa(os.Getpid())), nice(t, pid); err != nil || its != min(19, mine+5) {
+		t.Errorf("its nice value is %d, the server's %d (%v)", its, mine, err)
+	}
+	if got, err := ask(t, p, "/spin", "", &protocoltest.Host{}); err != nil || got != "DONE" {
+		t.Fatalf("%q, %v", got, err)
+	}
+	again(t, p, 2)
+	const why = "of processor time in"
+	s := p.State()
+	if !strings.Contains(s.LastError, why) || s.Health.OK || !strings.Contains(s.Health.Detail, why) || !strings.Contains(log.String(), why) {
+		t.Errorf("state %+v, log %s", s, log)
+	}
+	if got, err := ask(t, p, "/fine", "", &protocoltest.Host{}); err != nil || got != "fine" {
+		t.Errorf("afterwards: %q, %v", got, err)
+	}
+}
+
+// nice is the nice value of a process (proc_pid_stat(5), field 19).
+func nice(t *testing.T, pid string) int {
+	t.Helper()
+	b, err := os.ReadFile("/proc/" + pid + "/stat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := strconv.Atoi(strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))[16])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// TestWork: a plugin that works as long as its caller waits does what it is for.
+func TestWork(t *testing.T) {
+	p, _ := hostile(t, "", func(o *host.Options) {
+		o.Check, o.Processor, o.Span = 20*time.Millisecond, 300*time.Millisecond, time.Minute
+	})
+	if got, err := ask(t, p, "/work", "", &protocoltest.Host{}); err != nil || got != "DONE" {
+		t.Errorf("%q, %v", got, err)
+	}
+	if s := p.State(); s.Starts != 1 {
+		t.Errorf("state %+v", s)
 	}
 }
 

@@ -13,9 +13,10 @@ const (
 	MaxFile    = 16 << 20 // bytes of one file
 	MaxThreads = 256      // in an account of its own
 	maxStack   = 2 << 20  // bytes
+	less       = 5        // steps of priority (nice) below the server
 )
 
-// bound sets the rlimits. Memory is bounded as data: a Go program reserves far
+// bound sets the rlimits and the priority. Memory is bounded as data: a Go program reserves far
 // more addresses than it ever uses, so a bound on addresses would say nothing.
 func bound(s Spec, r *Report) error {
 	limits := []struct {
@@ -24,6 +25,7 @@ func bound(s Spec, r *Report) error {
 	}{
 		{unix.RLIMIT_CORE, 0}, {unix.RLIMIT_NOFILE, MaxFiles}, {unix.RLIMIT_FSIZE, MaxFile},
 		{unix.RLIMIT_STACK, maxStack}, {unix.RLIMIT_MEMLOCK, 0}, {unix.RLIMIT_MSGQUEUE, 0},
+		{unix.RLIMIT_NICE, 0}, {unix.RLIMIT_RTPRIO, 0},
 	}
 	if s.Memory > 0 {
 		limits = append(limits, struct {
@@ -42,6 +44,14 @@ func bound(s Spec, r *Report) error {
 		if err := unix.Setrlimit(l.what, &unix.Rlimit{Cur: l.value, Max: l.value}); err != nil {
 			return fmt.Errorf("cannot set limit %d: %w", l.what, err)
 		}
+	}
+	// The server comes first when both want the processors. The call answers 20 less the nice value.
+	now, err := unix.Getpriority(unix.PRIO_PROCESS, 0)
+	if err == nil {
+		err = unix.Setpriority(unix.PRIO_PROCESS, 0, min(19, 20-now+less))
+	}
+	if err != nil {
+		return fmt.Errorf("cannot lower the priority: %w", err)
 	}
 	unix.Umask(0o077)
 	// When memory runs out, the kernel takes a plugin before the server. Where /proc is not there, it chooses itself.

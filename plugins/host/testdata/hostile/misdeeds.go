@@ -128,6 +128,23 @@ var misdeeds = map[string]func(string) string{
 		}
 		return "DONE"
 	},
+	"/spin": func(string) string { // works on after it has answered
+		go func() {
+			for {
+			}
+		}()
+		return "DONE"
+	},
+	"/work": func(string) string { // a second of processor time for its caller
+		var now unix.Rusage
+		for now.Utime.Nano()+now.Stime.Nano() < int64(time.Second) {
+			if err := unix.Getrusage(unix.RUSAGE_SELF, &now); err != nil {
+				return done(err, "")
+			}
+		}
+		return "DONE"
+	},
+	"/urgent": func(string) string { return done(unix.Setpriority(unix.PRIO_PROCESS, 0, 0), "") },
 	"/memory": func(string) string {
 		var all [][]byte
 		for {
