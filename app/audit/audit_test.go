@@ -347,10 +347,11 @@ func change(t *testing.T, path, query string) {
 	}
 }
 
-// TestEveryFlippedByte flips each byte of a copied file. Where verification
-// still passes, the log's content must be what it was: the byte lies in unused
-// space, a counter or another table.
-func TestEveryFlippedByte(t *testing.T) {
+// TestFlippedBytes flips bytes of a copied file, one at a time: all of each page's head
+// and a third of what follows; TestEveryFlippedByteOfSmallPages leaves out none. Where
+// verification still passes, the log's content must be what it was: the byte lies in
+// unused space, a counter or another table.
+func TestFlippedBytes(t *testing.T) {
 	w := newWorld(t, 8)
 	key := w.log.VerifierKey()
 	path := w.copyDB(t, "flip.db")
@@ -364,8 +365,8 @@ func TestEveryFlippedByte(t *testing.T) {
 	flip := filepath.Join(w.dir, "one.db")
 	for _, p := range pages {
 		for i := p * 4096; i < (p+1)*4096; i++ {
-			if whole[i] == 0 && i%16 != 0 {
-				continue // empty space: a sample is enough
+			if whole[i] == 0 && i%16 != 0 || i-p*4096 >= 128 && i%3 != 0 {
+				continue // a sample is enough
 			}
 			b := bytes.Clone(whole)
 			b[i] ^= 0x20
@@ -382,7 +383,7 @@ func TestEveryFlippedByte(t *testing.T) {
 			}
 		}
 	}
-	if caught < 1000 {
+	if caught < 500 {
 		t.Fatalf("only %d flips were caught (%d spared): the test does not reach the log", caught, spared)
 	}
 	t.Logf("%d flips caught, %d in unused bytes", caught, spared)
