@@ -81,7 +81,11 @@ func (s *scripts) setup(env *testscript.Env) error {
 	return copyFile(s.program, filepath.Join(dir, "tresor"), 0o755)
 }
 
+// copyFile copies a program. No child may begin meanwhile: it would hold the file open for
+// writing until it has become its own program, and the system runs no file that is.
 func copyFile(from, to string, mode os.FileMode) error {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	in, err := os.Open(from)
 	if err != nil {
 		return err
